@@ -1,0 +1,3 @@
+"""Whether the explanations and the point-in-time promise hold."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The `glassbox` command."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""How well it did, with honest statistics."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""What was public, and when."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Where markets come from: folders, embedded samples, synthetic worlds, downloads."""
+
+__all__: list[str] = []

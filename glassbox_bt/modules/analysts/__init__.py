@@ -1,0 +1,3 @@
+"""Analysts: what to expect of each asset."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""From decisions to orders, fills, costs and equity."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Reports whose every number has a source."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The sections of a report, one file each."""
+
+__all__: list[str] = []

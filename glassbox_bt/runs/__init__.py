@@ -1,0 +1,3 @@
+"""Runs on disk: artefacts, manifests, engines, tuning."""
+
+__all__: list[str] = []
