@@ -1,0 +1,145 @@
+"""What a module may see: windows of declared columns, cut at the decision, in its own copies.
+
+Three locks keep the future out. A view *owns copies* cut at its last day, so there is nothing later to find. It answers only
+*declared reads*. And modules cannot import the store (an import contract), so there is no other door.
+
+`MarketView` is one day, `Span` many days in one go (for speed), `TrainView` the days of a fit with their known labels. All
+three hold the same thing, so a module writes one kernel: ``predict_many(span)``; its one-day answer is a span of one day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from glassbox_bt.errors import LookAheadError
+from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
+
+__all__ = ["MarketView", "Span", "TrainView"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Declared windows that end on each of several days.
+
+    Parameters
+    ----------
+    days : IntArray
+        Session numbers in the market's calendar, ascending, shape (n_days,).
+    dates : NDArray[datetime64[D]]
+        Their dates.
+    tickers : tuple[str, ...]
+        Names of the asset axis; only names that were members of the universe on or before the last day.
+    member : BoolArray
+        Universe of each day, (n_days, n_assets).
+    reads : Mapping[str, int]
+        Declared columns and the length of their windows.
+    blocks : Mapping[str, AnyArray]
+        Column name to a read-only owned block of rows ``days[0] - sessions + 1 .. days[-1]``; rows before the first session
+        are NaN. Asset columns (rows, n_assets) or (rows, n_assets, k); market columns (rows,).
+    """
+
+    days: IntArray
+    dates: AnyArray
+    as_of: AnyArray  # (n_days,) UTC decision times, datetime64[ns]
+    tickers: tuple[str, ...]
+    member: BoolArray
+    reads: Mapping[str, int]
+    blocks: Mapping[str, AnyArray]
+
+    def __len__(self) -> int:
+        return int(self.days.shape[0])
+
+    @property
+    def n_assets(self) -> int:
+        return len(self.tickers)
+
+    def block(self, column: str) -> AnyArray:
+        """All rows of one declared column, oldest first; read-only."""
+        if column not in self.blocks:
+            declared = ", ".join(sorted(self.blocks)) or "nothing"
+            raise LookAheadError(f"`{column}` was not declared in `reads` (declared: {declared}). Add a Read for it.")
+        return self.blocks[column]
+
+    def at(self, column: str) -> IntArray:
+        """Row of each day within ``block(column)``, shape (n_days,)."""
+        return self.days - self.days[0] + self.reads[column] - 1
+
+    def today(self, column: str) -> AnyArray:
+        """The column's value on each day, (n_days, n_assets) or (n_days,)."""
+        return self.block(column)[self.at(column)]
+
+    def windows(self, column: str, sessions: int | None = None) -> AnyArray:
+        """Windows ending on each day, oldest first: (n_days, sessions, n_assets[, k]) or (n_days, sessions); read-only.
+
+        No copy is made where the days are contiguous.
+        """
+        block, declared = self.block(column), self.reads[column]
+        length = declared if sessions is None else sessions
+        if not 1 <= length <= declared:
+            raise LookAheadError(f"`{column}`: a window of {length} sessions was asked for, {declared} were declared.")
+        rolled = np.moveaxis(sliding_window_view(block, length, axis=0), -1, 1)
+        first = self.at(column) - length + 1
+        if len(self) == int(first[-1] - first[0]) + 1:
+            return rolled[int(first[0]) : int(first[-1]) + 1]
+        return rolled[first]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketView:
+    """One day as it was known at its decision; a `Span` of one day with shorter words."""
+
+    span: Span
+
+    def __post_init__(self) -> None:
+        if len(self.span) != 1:
+            raise LookAheadError(f"A MarketView holds one day, got {len(self.span)}.")
+
+    @property
+    def day(self) -> int:
+        return int(self.span.days[0])
+
+    @property
+    def as_of(self) -> np.datetime64:
+        """Decision time, UTC."""
+        value: np.datetime64 = self.span.as_of[0]
+        return value
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        return self.span.tickers
+
+    @property
+    def member(self) -> BoolArray:
+        return self.span.member[0]
+
+    def window(self, column: str, sessions: int) -> AnyArray:
+        """The last ``sessions`` rows up to today, (sessions, n_assets[, k]) or (sessions,)."""
+        return self.span.windows(column, sessions)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainView(Span):
+    """The days a fit may learn from, with the labels that were known at its cut.
+
+    ``labels[name]`` is (n_days, n_assets), NaN where the outcome is missing, was not known at ``cut``, or belongs to a day
+    before the training window. Inputs may look back before the window; labels never do.
+    """
+
+    cut: np.datetime64 = field(default_factory=lambda: np.datetime64("NaT"))  # UTC; the fit knows nothing after it
+    labels: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def fitted_through(self) -> int:
+        """Last session of knowledge in a fit on this view (R3)."""
+        return int(self.days[-1])
+
+    def label(self, name: str) -> FloatArray:
+        """Outcomes of one declared label, (n_days, n_assets)."""
+        if name not in self.labels:
+            declared = ", ".join(sorted(self.labels)) or "nothing"
+            raise LookAheadError(f"Label `{name}` was not declared in `learns_from` (declared: {declared}).")
+        return self.labels[name]
