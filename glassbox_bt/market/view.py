@@ -66,11 +66,13 @@ class Span:
 
     def at(self, column: str) -> IntArray:
         """Row of each day within ``block(column)``, shape (n_days,)."""
-        return self.days - self.days[0] + self.reads[column] - 1
+        rows: IntArray = self.days - self.days[0] + self.reads[column] - 1
+        return rows
 
     def today(self, column: str) -> AnyArray:
         """The column's value on each day, (n_days, n_assets) or (n_days,)."""
-        return self.block(column)[self.at(column)]
+        values: AnyArray = self.block(column)[self.at(column)]
+        return values
 
     def windows(self, column: str, sessions: int | None = None) -> AnyArray:
         """Windows ending on each day, oldest first: (n_days, sessions, n_assets[, k]) or (n_days, sessions); read-only.
@@ -114,11 +116,13 @@ class MarketView:
 
     @property
     def member(self) -> BoolArray:
-        return self.span.member[0]
+        today: BoolArray = self.span.member[0]
+        return today
 
     def window(self, column: str, sessions: int) -> AnyArray:
         """The last ``sessions`` rows up to today, (sessions, n_assets[, k]) or (sessions,)."""
-        return self.span.windows(column, sessions)[0]
+        window: AnyArray = self.span.windows(column, sessions)[0].copy()
+        return window
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,258 @@
+"""What to run: the plan, and the strict reader of ``plan.toml``.
+
+A plan is a value. Whatever is not written in the file is a default of the settings classes; whatever is written and not known
+is an error that names the key, the place and the nearest known key. Reading a plan imports no heavy library: modules and
+strategies are named by dotted path (``package.module:Name``) and loaded by `load_stack` and `load_strategies`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, get_type_hints
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from glassbox_bt.decision.approver import Limits
+from glassbox_bt.decision.barrier import Rules
+from glassbox_bt.errors import PlanError
+from glassbox_bt.market.universe import UniverseRule
+from glassbox_bt.modules.base import Module
+from glassbox_bt.portfolio.costs import Costs
+
+__all__ = ["Chunk", "MarketPlan", "Plan", "load_stack", "load_strategies", "read_plan", "settings_from"]
+
+SPLITS = ("train", "val", "test")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """One chronological world: fitted on ``train``, selected on ``validation``, reported on ``test`` (inclusive dates)."""
+
+    train: tuple[str, str]
+    validation: tuple[str, str]
+    test: tuple[str, str]
+
+    def __post_init__(self) -> None:
+        last = None
+        for part in ("train", "validation", "test"):
+            first_day, last_day = (_day(text, part) for text in getattr(self, part))
+            if first_day > last_day:
+                raise PlanError(f"`{part}` of a chunk runs backwards: {first_day} to {last_day}. Swap the two dates.")
+            if last is not None and first_day <= last:
+                raise PlanError(f"`{part}` starts on {first_day}, before the part before it has ended ({last}): parts overlap.")
+            last = last_day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketPlan:
+    """Which market, and which of its names may be held.
+
+    ``source`` is ``sp500``, ``synthetic``, ``synthetic?seed=3&noise_only=true`` or a market folder, relative to the plan file.
+    """
+
+    source: str
+    universe: UniverseRule = field(default_factory=UniverseRule)
+    delist_return: float = -0.30  # R9, where no listings.csv tells
+
+    def __post_init__(self) -> None:
+        if not -1.0 <= self.delist_return <= 1.0:
+            raise PlanError(f"`delist_return` must lie in [-1, 1], got {self.delist_return}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that decides the numbers of a run.
+
+    Parameters
+    ----------
+    stack : str
+        Dotted path of a function that returns the modules by name.
+    silent : tuple[str, ...]
+        Modules that do not answer in this run (R15); they may or may not be part of the stack.
+    modules : Mapping[str, Mapping[str, object]]
+        Settings that differ from the stack's defaults, by module.
+    strategies : tuple[str, ...]
+        Rivals by dotted path.
+    assumptions : Mapping[str, Mapping[str, float]]
+        Constants in place of a module whose family of data this market lacks; printed on the report's first screen.
+    reduced : bool
+        True where networks are smaller than the spec's; the report says so.
+    embargo : int
+        Last validation sessions that no selection may use (R5).
+    """
+
+    SECTIONS: ClassVar[tuple[str, ...]] = ("market", "rules", "limits", "costs")
+
+    name: str
+    title: str
+    question: str
+    market: MarketPlan
+    chunks: tuple[Chunk, ...]
+    seed: int = 7
+    stack: str = "strategies.full_stack:stack"
+    silent: tuple[str, ...] = ()
+    modules: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    strategies: tuple[str, ...] = ()
+    assumptions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
+    limits: Limits = field(default_factory=Limits)
+    costs: Costs = field(default_factory=Costs)
+    reduced: bool = False
+    embargo: int = 5
+    folder: str = "."  # where relative paths start; not part of the digest
+
+    def __post_init__(self) -> None:
+        if not self.chunks:
+            raise PlanError("The plan has no [[chunks]]. Add at least one with `train`, `validation` and `test`.")
+        if self.embargo < 0:
+            raise PlanError(f"`embargo` must not be negative, got {self.embargo}.")
+        _refuse_overlap(self.chunks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, JSON-serialisable, without the folder the plan was read from."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=str))
+        del plain["folder"]
+        return plain
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the plan's values; comments and layout of the file do not matter."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def market_source(self) -> str:
+        """The source with a relative folder made absolute."""
+        path = Path(self.folder) / self.market.source
+        return str(path.resolve()) if path.is_dir() else self.market.source
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan file; every fault is a `PlanError` that names its place."""
+    if path.is_dir():
+        path = path / "plan.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as missing:
+        raise PlanError(f"There is no plan at {path}. Name a plan.toml file.") from missing
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
+        raise PlanError(f"{path} is not valid TOML: {broken}.") from broken
+    return plan_from(table, folder=str(path.parent.resolve()))
+
+
+def plan_from(table: Mapping[str, Any], folder: str = ".") -> Plan:
+    """A plan from the parsed table of a plan file."""
+    content = dict(table)
+    if "folder" in content:
+        raise PlanError("Unknown key `folder` in the plan. Remove it.")
+    market = dict(_table(content.pop("market", {}), "market"))
+    universe = settings_from(UniverseRule, _table(market.pop("universe", {}), "market.universe"), "market.universe")
+    chunks = content.pop("chunks", [])
+    if not isinstance(chunks, list):
+        raise PlanError("`chunks` must be written as [[chunks]] tables.")
+    parts: dict[str, Any] = {
+        "market": settings_from(MarketPlan, market, "market", universe=universe),
+        "chunks": tuple(settings_from(Chunk, _table(c, "chunks"), f"chunks {i}") for i, c in enumerate(chunks, start=1)),
+    }
+    for key, cls in (("rules", Rules), ("limits", Limits), ("costs", Costs)):
+        parts[key] = settings_from(cls, _table(content.pop(key, {}), key), key)
+    return settings_from(Plan, content, "the plan", folder=folder, **parts)
+
+
+def settings_from(cls: type[T], table: Mapping[str, Any], where: str, **ready: Any) -> T:
+    """An instance of the settings class ``cls`` from a TOML table; ``ready`` are fields already built."""
+    hints = get_type_hints(cls)
+    known = {f.name: hints[f.name] for f in dataclasses.fields(cls) if f.init and f.name not in ready}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, raw in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else f" Known keys: {', '.join(sorted(known))}."
+            raise PlanError(f"Unknown key `{key}` in {where}.{hint}")
+        values[key] = _typed(known[key], raw, f"`{key}` in {where}")
+    required = {
+        f.name
+        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - set(values) - set(ready))
+    if missing:
+        raise PlanError(f"{where} lacks `{'`, `'.join(missing)}`.")
+    try:
+        return cls(**values, **ready)
+    except ValueError as wrong:
+        raise PlanError(f"In {where}: {wrong}") from wrong
+
+
+def load_stack(plan: Plan) -> dict[str, Module]:
+    """The modules of the plan, with its settings applied; silent ones left out."""
+    stack: dict[str, Module] = dict(_load(plan.stack, "stack")())
+    for name in plan.modules:
+        if name not in stack:
+            raise PlanError(f"[modules.{name}] names no module of the stack. It has: {', '.join(sorted(stack))}.")
+    built: dict[str, Module] = {}
+    for name, module in stack.items():
+        if name in plan.silent:
+            continue
+        changes = plan.modules.get(name, {})
+        defaults = {f.name: getattr(module, f.name) for f in dataclasses.fields(module) if f.init and f.name not in changes}  # type: ignore[arg-type]
+        built[name] = settings_from(type(module), changes, f"modules.{name}", **defaults) if changes else module
+    return built
+
+
+def load_strategies(plan: Plan) -> tuple[Any, ...]:
+    """One instance of each rival that the plan names."""
+    return tuple(_load(path, "strategies")() for path in plan.strategies)
+
+
+def _load(path: str, where: str) -> Any:
+    module_name, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as wrong:
+        raise PlanError(f"`{path}` in `{where}` cannot be loaded: {wrong}. Write it as `package.module:Name`.") from wrong
+
+
+def _typed(hint: Any, raw: Any, where: str) -> Any:
+    """Validated strictly, but TOML arrays may fill tuples."""
+    try:
+        return TypeAdapter(hint).validate_json(json.dumps(raw, default=str), strict=True)
+    except ValidationError as wrong:
+        raise PlanError(f"{where}: {wrong.errors()[0]['msg']}; got {raw!r}.") from wrong
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise PlanError(f"`{where}` must be a table, got {value!r}.")
+    return value
+
+
+def _day(text: str, part: str) -> np.datetime64:
+    try:
+        return np.datetime64(text, "D")
+    except ValueError as wrong:
+        raise PlanError(f"`{part}` holds {text!r}, which is no date. Write YYYY-MM-DD.") from wrong
+
+
+def _refuse_overlap(chunks: tuple[Chunk, ...]) -> None:
+    """A test day is scored once, and no chunk selects on another's test days."""
+    for i, one in enumerate(chunks, start=1):
+        for j, other in enumerate(chunks, start=1):
+            if i == j:
+                continue
+            for part in ("validation", "test"):
+                first, last = getattr(other, part)
+                if one.test[0] <= last and first <= one.test[1]:
+                    raise PlanError(
+                        f"Chunks overlap: test of chunk {i} ({one.test[0]} to {one.test[1]}) and {part} of chunk {j} "
+                        f"({first} to {last}). A test day may be scored once and never be selected on."
+                    )

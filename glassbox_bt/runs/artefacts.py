@@ -1,0 +1,167 @@
+"""Content-addressed artefacts: made once, found by the digest of everything that decides them (design §3.4, R23).
+
+``store.get_or_make("fit", key, make)`` returns the folder of the artefact whose key has that digest; ``make`` writes into a
+temporary folder that is renamed when whole, so a killed run leaves no half artefact. ``key`` holds settings, the code's digest,
+library versions, the random stream's name and the content digest of the inputs handed over.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glassbox_bt.errors import RunFolderError
+from glassbox_bt.types import AnyArray
+
+__all__ = ["ArtefactStore", "Made", "code_digest", "digest_array", "digest_json", "library_versions", "write_whole"]
+
+FIRST_PARTY = ("glassbox_bt", "strategies", "experiments")
+NUMERIC_LIBRARIES = ("numpy", "pandas", "scipy", "numba", "torch", "arch", "scikit-learn")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Where an artefact lies and whether it was found rather than made."""
+
+    path: Path
+    digest: str
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ArtefactStore:
+    """Artefacts under ``root/<kind>/<digest>/``."""
+
+    root: Path
+
+    def get_or_make(self, kind: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Made:
+        """The artefact of ``key``; ``make(folder)`` fills an empty folder if there is none yet."""
+        digest = digest_json(key)
+        place = self.root / kind / digest
+        if (place / "key.json").exists():
+            return Made(place, digest, cached=True)
+        draft = self.root / kind / f".{digest[:16]}.{uuid.uuid4().hex}"
+        try:
+            draft.mkdir(parents=True)
+            make(draft)
+            (draft / "key.json").write_text(json.dumps(key, sort_keys=True, indent=1, default=str), encoding="utf-8")
+            _rename(draft, place)
+        except OSError as wrong:
+            raise RunFolderError(f"Cannot write {place}: {wrong.strerror or wrong}. Free space or choose another --out.") from wrong
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return Made(place, digest, cached=False)
+
+    def checkpoints(self, digest: str) -> Path:
+        """Folder for the checkpoints of a fit that is under way; removed when its artefact is whole."""
+        folder = self.root / "partial" / digest
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def forget_checkpoints(self, digest: str) -> None:
+        """Remove the checkpoints of a finished fit."""
+        shutil.rmtree(self.root / "partial" / digest, ignore_errors=True)
+
+
+def _rename(draft: Path, place: Path) -> None:
+    """Another process may have made the same artefact meanwhile; its bytes are the same, so either will do."""
+    try:
+        draft.rename(place)
+    except OSError:
+        if not (place / "key.json").exists():
+            raise
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file under a temporary name and rename it: it is never seen half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        write(draft)
+        os.replace(draft, path)
+    except OSError as wrong:
+        raise RunFolderError(f"Cannot write {path}: {wrong.strerror or wrong}. Free space or choose another --out.") from wrong
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def digest_json(value: Any) -> str:
+    """sha256 of canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str, separators=(",", ":")).encode()).hexdigest()
+
+
+def digest_array(values: AnyArray) -> str:
+    """sha256 of dtype, shape and bytes; NaNs of any payload count as equal."""
+    plain = np.ascontiguousarray(values)
+    if plain.dtype.kind == "f" and np.isnan(plain).any():
+        plain = np.where(np.isnan(plain), np.array(np.nan, dtype=plain.dtype), plain)
+    if plain.dtype.kind in "mM":
+        plain = plain.view(np.int64)
+    head = f"{plain.dtype.str}{plain.shape}".encode()
+    return hashlib.sha256(head + plain.tobytes()).hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries whose numbers enter artefacts."""
+    return {name: version(name) for name in NUMERIC_LIBRARIES}
+
+
+def code_digest(module_name: str) -> str:
+    """Digest of a first-party module's syntax tree, docstrings stripped, and of all first-party modules it imports."""
+    trees: dict[str, str] = {}
+    waiting = [module_name]
+    while waiting:
+        name = waiting.pop()
+        if name in trees:
+            continue
+        tree, imported = _parsed(name)
+        trees[name] = tree
+        waiting.extend(imported)
+    return digest_json(trees)
+
+
+@lru_cache(maxsize=None)
+def _parsed(name: str) -> tuple[str, tuple[str, ...]]:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return "", ()
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        _strip_docstring(node)
+        if isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported.add(node.module)
+            imported.update(f"{node.module}.{alias.name}" for alias in node.names)
+    first_party = (one for one in imported if one.split(".")[0] in FIRST_PARTY)
+    return ast.dump(tree), tuple(sorted(one for one in first_party if _is_module(one)))
+
+
+@lru_cache(maxsize=None)
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the parent is a module, not a package: `name` is one of its attributes
+        return False
+
+
+def _strip_docstring(node: ast.AST) -> None:
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return
+    if node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant):
+        node.body = node.body[1:]
