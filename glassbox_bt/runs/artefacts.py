@@ -16,7 +16,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def code_digest(module_name: str) -> str:
     return digest_json(trees)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parsed(name: str) -> tuple[str, tuple[str, ...]]:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
@@ -152,7 +152,7 @@ def _parsed(name: str) -> tuple[str, tuple[str, ...]]:
     return ast.dump(tree), tuple(sorted(one for one in first_party if _is_module(one)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _is_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None

@@ -1,0 +1,80 @@
+"""Runs independent tasks, here or in local processes, and relays their progress.
+
+Results come back in the order of the jobs whatever finished first, each worker uses one thread, and workers die with their
+parent, so that a killed run leaves nothing writing behind it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from queue import Empty
+from typing import Any, TypeVar
+
+__all__ = ["Event", "Progress", "run_tasks"]
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Event = tuple[str, float]  # what is being done, and the share of it that is done
+Progress = Callable[[str, float], None]
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+_events: Any = None  # the worker's end of the queue
+
+
+def run_tasks(
+    task: Callable[[Job, Progress], Result], jobs: Sequence[Job], *, workers: int, progress: Progress
+) -> list[Result]:
+    """``[task(job, progress) for job in jobs]``, on ``workers`` processes.
+
+    ``task`` must be importable by name. The first failure is raised once the running tasks have been cancelled.
+    """
+    for name in _ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    if workers <= 1 or len(jobs) <= 1:
+        return [task(job, progress) for job in jobs]
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        events = manager.Queue()
+        with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (events, os.getpid())) as pool:
+            futures: list[Future[Result]] = [pool.submit(_run_one, task, job) for job in jobs]
+            waiting = set(futures)
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                _relay(events, progress)
+                failed = next((one for one in done if one.exception() is not None), None)
+                if failed is not None:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    for process in multiprocessing.active_children():
+                        if process is not manager._process:  # type: ignore[attr-defined]
+                            process.terminate()
+                    failed.result()
+            return [future.result() for future in futures]
+
+
+def _relay(events: Any, progress: Progress) -> None:
+    while True:
+        try:
+            what, share = events.get_nowait()
+        except Empty:
+            return
+        progress(what, share)
+
+
+def _start_worker(events: Any, parent: int) -> None:
+    global _events
+    _events = events
+    if sys.platform == "linux":
+        death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
+        if os.getppid() != parent:  # the parent died before the line above
+            os._exit(1)
+
+
+def _run_one(task: Callable[[Job, Progress], Result], job: Job) -> Result:
+    return task(job, lambda what, share: _events.put((what, share)))

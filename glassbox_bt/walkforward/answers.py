@@ -1,0 +1,104 @@
+"""The answers of one module in one chunk: where each came from, and how the modules above may read them.
+
+A ``Part`` is what one fit said about one run of days. ``ModuleAnswers`` lays the parts of a module side by side on the chunk's
+days and assets; days that no admissible fit may answer stay unknown (``NO_FIT_YET``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from glassbox_bt.market.store import AnswerColumn
+from glassbox_bt.types import Answers, AnyArray, BoolArray, IntArray, Reason
+
+__all__ = ["ModuleAnswers", "Part", "load_part", "save_part", "silent_column"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one fit said about one run of days; ``fitted_through`` is the last session of its knowledge."""
+
+    answers: Answers
+    assets: IntArray  # positions in the store
+    fitted_through: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleAnswers:
+    """All answers of one module in one chunk, on contiguous ``days`` and the chunk's ``assets``."""
+
+    module: str
+    days: IntArray
+    assets: IntArray
+    outputs: Mapping[str, AnyArray]
+    known: BoolArray
+    reason: AnyArray
+    fitted_through: IntArray
+    in_sample: bool
+
+    @classmethod
+    def assemble(cls, module: str, days: IntArray, assets: IntArray, parts: Sequence[Part], in_sample: bool) -> ModuleAnswers:
+        """Lay parts out on ``days`` × ``assets``; nothing is filled in between."""
+        shape = (len(days), len(assets))
+        known = np.zeros(shape, dtype=bool)
+        reason = np.full(shape, Reason.NO_FIT_YET, dtype=np.int8)
+        through = np.full(len(days), -1, dtype=np.int64)
+        outputs: dict[str, AnyArray] = {}
+        for part in parts:
+            rows = part.answers.days - days[0]
+            columns = np.searchsorted(assets, part.assets)
+            place = np.ix_(rows, columns)
+            known[place], reason[place] = part.answers.known, part.answers.reason
+            through[rows] = part.fitted_through
+            for name, values in part.answers.outputs.items():
+                if name not in outputs:
+                    outputs[name] = np.full((*shape, *values.shape[2:]), np.nan, dtype=values.dtype)
+                outputs[name][place] = values
+        return cls(module, days, assets, outputs, known, reason, through, in_sample)
+
+    def columns(self) -> dict[str, AnswerColumn]:
+        """As the modules above read them: ``module.output`` and ``module.known``."""
+        named = {**self.outputs, "known": self.known.astype(np.float64)}
+        return {
+            f"{self.module}.{name}": AnswerColumn(self.days, self.assets, values, self.fitted_through, self.in_sample)
+            for name, values in named.items()
+        }
+
+    def on(self, days: IntArray, assets: IntArray | None = None) -> Answers:
+        """The answers of some days, for some assets of the store (all of the chunk's if None)."""
+        rows = days - self.days[0]
+        columns = np.arange(len(self.assets)) if assets is None else np.searchsorted(self.assets, assets)
+        place = np.ix_(rows, columns)
+        outputs = {name: values[place] for name, values in self.outputs.items()}
+        return Answers(self.module, days, outputs, self.known[place], self.reason[place])
+
+
+def silent_column(output: str, days: IntArray, assets: IntArray) -> AnswerColumn:
+    """A column of a silent module: never known, no value."""
+    fill = 0.0 if output == "known" else np.nan
+    values = np.broadcast_to(np.float64(fill), (len(days), len(assets)))
+    return AnswerColumn(days, assets, values, np.full(len(days), -1, dtype=np.int64))
+
+
+def save_part(folder: Path, part: Part) -> None:
+    """Write a part as ``.npy`` files."""
+    answers = part.answers
+    arrays = {"days": answers.days, "known": answers.known, "reason": answers.reason, "assets": part.assets}
+    for name, values in {**arrays, **{f"output.{n}": v for n, v in answers.outputs.items()}}.items():
+        np.save(folder / f"{name}.npy", values, allow_pickle=False)
+    head = {"module": answers.module, "outputs": list(answers.outputs), "fitted_through": part.fitted_through}
+    (folder / "part.json").write_text(json.dumps(head), encoding="utf-8")
+
+
+def load_part(folder: Path) -> Part:
+    """The part that `save_part` wrote."""
+    head = json.loads((folder / "part.json").read_text(encoding="utf-8"))
+    outputs = {name: np.load(folder / f"output.{name}.npy", mmap_mode="r") for name in head["outputs"]}
+    days, known = np.load(folder / "days.npy"), np.load(folder / "known.npy")
+    answers = Answers(head["module"], days, outputs, known, np.load(folder / "reason.npy"))
+    return Part(answers, np.load(folder / "assets.npy"), int(head["fitted_through"]))
