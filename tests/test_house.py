@@ -23,7 +23,7 @@ MODULES = sorted(
     for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not info.name.endswith("__main__")
 )
-
+HEAVY = {
     "matplotlib",
     "numba",
     "pandas",
