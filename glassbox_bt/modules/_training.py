@@ -18,12 +18,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,9 +30,23 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from glassbox_bt.errors import PlanError, TrainingError
+from glassbox_bt.modules._blocks import (
+    BLOCK,
+    ArrayRows,
+    Batch,
+    RowSource,
+    WindowRows,
+    deterministic,
+    network_from,
+    predict_in_blocks,
+    predict_rows,
+    tensors_of,
+    to_batch,
+    weights_of,
+)
 from glassbox_bt.modules.base import FitContext
 from glassbox_bt.runs.artefacts import digest_array, digest_json, write_whole
-from glassbox_bt.types import AnyArray, BoolArray, Float32Array, IntArray
+from glassbox_bt.types import AnyArray, BoolArray, IntArray
 
 __all__ = [
     "BLOCK",
@@ -52,9 +64,6 @@ __all__ = [
     "train_network",
     "weights_of",
 ]
-
-BLOCK = 64  # rows per inference block; measured bit-identical for any batch composition (R13)
-Batch = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,70 +119,6 @@ class Schedule:
             return self.learning_rate * (step + 1) / (warmup + 1)
         share = (step - warmup) / max(n_steps - warmup, 1)
         return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * share))
-
-
-class RowSource(Protocol):
-    """Rows to learn from, gathered when they are needed."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, rows: IntArray, rng: np.random.Generator) -> Mapping[str, AnyArray]:
-        """Named arrays of some rows, (len(rows), ...) each; ``rng`` is for masks and noise."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayRows:
-    """Rows that lie ready in memory; every array has the rows first."""
-
-    arrays: Mapping[str, AnyArray]
-
-    def __len__(self) -> int:
-        return int(next(iter(self.arrays.values())).shape[0])
-
-    def take(
-        self,
-        rows: IntArray,
-        rng: np.random.Generator,  # noqa: ARG002
-    ) -> Mapping[str, AnyArray]:
-        """Those rows of each array."""
-        return {name: values[rows] for name, values in self.arrays.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class WindowRows:
-    """Windows gathered from one asset-major block, so that overlapping windows are never stored.
-
-    Parameters
-    ----------
-    block : Float32Array
-        (n_assets, n_rows, k), C-contiguous.
-    asset, last : IntArray
-        Asset and last block row of each window, (n_windows,).
-    sessions : int
-        Length of a window.
-    extras : Mapping[str, AnyArray]
-        More arrays by window (targets, anchors), (n_windows, ...).
-    """
-
-    block: Float32Array
-    asset: IntArray
-    last: IntArray
-    sessions: int
-    extras: Mapping[str, AnyArray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return int(self.asset.shape[0])
-
-    def take(
-        self,
-        rows: IntArray,
-        rng: np.random.Generator,  # noqa: ARG002
-    ) -> Mapping[str, AnyArray]:
-        """``window`` (len(rows), sessions, k), oldest session first, and the extras."""
-        steps = self.last[rows, None] + np.arange(1 - self.sessions, 1)
-        given = {name: values[rows] for name, values in self.extras.items()}
-        return {"window": self.block[self.asset[rows, None], steps], **given}
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,13 +214,13 @@ def train_network(
             f"`{ctx.module}` has no rows to {'stop on' if len(rows) else 'learn from'} in chunk "
             f"{ctx.chunk}, fold {ctx.fold}. Give it a longer train part or shorter windows."
         )
-    with _deterministic(ctx.device):
+    with deterministic(ctx.device):
         torch.manual_seed(ctx.stream("init"))
         network = build().to(ctx.device)
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
-        run = _Run(network, optimiser, best=_copied(network))
+        run = _Run(network, optimiser, best=tensors_of(network))
         owner = _fingerprint(run, rows, schedule, ctx)
         if not _resume(run, owner, ctx):
             _record(run, math.nan, _score(run.network, loss, holdout, schedule, ctx), 0.0)
@@ -288,23 +233,6 @@ def train_network(
             _save(run, owner, ctx)
             ctx.progress(run.epoch / schedule.epochs)
         return _finished(run, rows, holdout)
-
-
-@contextmanager
-def _deterministic(device: str) -> Iterator[None]:
-    """One thread, deterministic kernels and a forked generator; all put back afterwards."""
-    if device != "cpu":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
-    threads, before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    devices = [] if device == "cpu" else [torch.cuda.current_device()]
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.set_num_threads(threads)
 
 
 def _n_steps(rows: RowSource, schedule: Schedule) -> int:
@@ -335,7 +263,7 @@ def _train_epoch(
         for group in run.optimiser.param_groups:
             group["lr"] = schedule.rate(run.step, n_steps)
         run.optimiser.zero_grad(set_to_none=True)
-        value = loss(run.network, _batch(rows.take(picked, rng), ctx.device))
+        value = loss(run.network, to_batch(rows.take(picked, rng), ctx.device))
         total += _finite(float(value.detach()), run.epoch, ctx) * len(picked)
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(run.network.parameters(), schedule.clip)
@@ -359,15 +287,9 @@ def _score(
     with torch.inference_mode():
         for start in range(0, len(holdout), schedule.batch_size):
             picked = np.arange(start, min(start + schedule.batch_size, len(holdout)))
-            value = float(loss(network, _batch(holdout.take(picked, rng), ctx.device)))
+            value = float(loss(network, to_batch(holdout.take(picked, rng), ctx.device)))
             total += _finite(value, 0, ctx) * len(picked)
     return total / len(holdout)
-
-
-def _batch(arrays: Mapping[str, AnyArray], device: str) -> Batch:
-    return {
-        name: torch.from_numpy(np.ascontiguousarray(one)).to(device) for name, one in arrays.items()
-    }
 
 
 def _finite(value: float, epoch: int, ctx: FitContext) -> float:
@@ -391,11 +313,7 @@ def _record(run: _Run, trained: float, held_out: float, rate: float) -> None:
         }
     )
     if math.isnan(held_out) or held_out < so_far:
-        run.best, run.best_epoch = _copied(run.network), run.epoch
-
-
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    return {name: one.detach().clone() for name, one in network.state_dict().items()}
+        run.best, run.best_epoch = tensors_of(run.network), run.epoch
 
 
 def _finished(run: _Run, rows: RowSource, holdout: RowSource | None) -> Training:
@@ -410,7 +328,7 @@ def _finished(run: _Run, rows: RowSource, holdout: RowSource | None) -> Training
         "holdout_loss_untrained": first["holdout_loss"],
         "holdout_loss": best["holdout_loss"],
     }
-    final = {name: one.cpu().numpy() for name, one in _copied(run.network).items()}
+    final = {name: one.cpu().numpy() for name, one in tensors_of(run.network).items()}
     kept = {name: run.best[name].cpu().numpy() for name in final}
     return Training(kept, final, tuple(run.history), run.best_epoch, run.epoch, summary)
 
@@ -433,7 +351,7 @@ def _save(run: _Run, owner: str, ctx: FitContext) -> None:
     """`latest`: all that a resumed fit needs; `best`: the weights a fitted module would use."""
     if ctx.checkpoints is None:
         return
-    tensors = {f"model/{name}": one for name, one in _copied(run.network).items()}
+    tensors = {f"model/{name}": one for name, one in tensors_of(run.network).items()}
     tensors |= {f"best/{name}": one for name, one in run.best.items()}
     for number, moments in run.optimiser.state_dict()["state"].items():
         tensors |= {f"adam/{number}/{name}": one.clone() for name, one in moments.items()}
@@ -478,62 +396,3 @@ def _read(path: Path, device: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name[len(prefix) :]: one for name, one in tensors.items() if name.startswith(prefix)}
-
-
-def weights_of(network: nn.Module) -> dict[str, AnyArray]:
-    """A network's weights as arrays, for `ModuleState.arrays`."""
-    return {name: one.cpu().numpy() for name, one in _copied(network).items()}
-
-
-def network_from(network: nn.Module, weights: Mapping[str, AnyArray]) -> nn.Module:
-    """The given network with those weights, in evaluation mode, on the CPU."""
-    network.load_state_dict(
-        {name: torch.from_numpy(np.array(one)) for name, one in weights.items()}
-    )
-    return network.eval()
-
-
-def predict_in_blocks(
-    network: Callable[..., Tensor | Sequence[Tensor]], *arrays: AnyArray, block: int = BLOCK
-) -> tuple[AnyArray, ...]:
-    """``network(*arrays)`` in zero-padded blocks: no answer depends on the rows around it.
-
-    Parameters
-    ----------
-    network : Callable
-        A network in evaluation mode (`network_from`), or a function of tensors; returns one tensor
-        or several, rows first.
-    arrays : AnyArray
-        Inputs, each (n_rows, ...).
-
-    Returns
-    -------
-    tuple of AnyArray
-        One array per returned tensor, (n_rows, ...).
-    """
-    named = ArrayRows({str(number): values for number, values in enumerate(arrays)})
-    return predict_rows(lambda batch: network(*batch.values()), named, block=block)
-
-
-def predict_rows(
-    ask: Callable[[Batch], Tensor | Sequence[Tensor]], rows: RowSource, *, block: int = BLOCK
-) -> tuple[AnyArray, ...]:
-    """Like `predict_in_blocks`, on rows that are gathered block by block (`WindowRows`)."""
-    parts: list[tuple[AnyArray, ...]] = []
-    nothing = np.random.default_rng(0)
-    with _deterministic("cpu"), torch.inference_mode():
-        for start in range(0, max(len(rows), 1), block):
-            picked = np.arange(start, min(start + block, len(rows)))
-            padded = {name: _padded(one, block) for name, one in rows.take(picked, nothing).items()}
-            said = ask(_batch(padded, "cpu"))
-            tensors = (said,) if isinstance(said, Tensor) else tuple(said)
-            parts.append(tuple(one[: len(picked)].numpy() for one in tensors))
-    return tuple(np.concatenate(one) for one in zip(*parts, strict=True))
-
-
-def _padded(values: AnyArray, n_rows: int) -> AnyArray:
-    if values.shape[0] == n_rows:
-        return values
-    full = np.zeros((n_rows, *values.shape[1:]), dtype=values.dtype)
-    full[: values.shape[0]] = values
-    return full

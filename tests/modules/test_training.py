@@ -30,7 +30,7 @@ CONTEXT = FitContext(seed=7, module="toy", chunk=1, fold=0)
 SCHEDULE = Schedule(epochs=6, batch_size=32, learning_rate=1e-2, patience=6, rows_share=0.5)
 
 
-class Killed(Exception):
+class PowerCutError(Exception):
     """Stands for a power cut."""
 
 
@@ -94,11 +94,11 @@ def test_a_killed_fit_resumes_to_the_same_bytes(tmp_path: Path, kill_in_epoch: i
         nonlocal n_steps
         n_steps += network.training
         if n_steps > 5 * (kill_in_epoch - 1) + 3:  # in the middle of the epoch
-            raise Killed
+            raise PowerCutError
         return squared_error(network, batch)
 
     ctx = replace(CONTEXT, checkpoints=tmp_path)
-    with pytest.raises(Killed):
+    with pytest.raises(PowerCutError):
         train_network(build, fatal, rows(0), rows(1), SCHEDULE, ctx)
     assert (tmp_path / "latest.safetensors").exists() == (kill_in_epoch > 1)
     resumed, whole = trained(ctx), trained()
@@ -111,8 +111,8 @@ def test_a_finished_fit_is_read_back_without_a_step(tmp_path: Path) -> None:
     ctx = replace(CONTEXT, checkpoints=tmp_path)
     first = trained(ctx)
 
-    def never(network: nn.Module, batch: Batch) -> Tensor:
-        raise Killed
+    def never(_network: nn.Module, _batch: Batch) -> Tensor:
+        raise PowerCutError
 
     again = train_network(build, never, rows(0), rows(1), SCHEDULE, ctx)
     assert bytes_of(again) == bytes_of(first)
