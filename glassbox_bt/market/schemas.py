@@ -1,0 +1,184 @@
+"""Schemas of the tables of a market: columns, types and ranges (pandera), with messages a user can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from glassbox_bt.errors import MarketDataError
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+__all__ = ["COLUMNS", "PRICE_COLUMNS", "validated"]
+
+PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close")
+
+# table -> column -> (kind, compulsory). Kinds: day, moment (UTC), name, text, price (> 0), amount (>= 0), number.
+COLUMNS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
+    "prices": {
+        "date": ("day", True),
+        "ticker": ("name", True),
+        "open": ("price", False),
+        "high": ("price", False),
+        "low": ("price", False),
+        "close": ("price", True),
+        "adj_close": ("price", False),
+        "volume": ("amount", False),
+    },
+    "news": {
+        "published_at": ("moment", True),
+        "ticker": ("text", True),  # empty = market-wide
+        "text": ("text", True),
+        "source": ("text", False),
+        "doc_id": ("text", False),
+    },
+    "macro": {
+        "date": ("day", True),
+        "series": ("name", True),
+        "value": ("number", True),
+        "known_at": ("moment", False),
+    },
+    "sectors": {"ticker": ("name", True), "sector": ("text", True)},
+    "membership": {"ticker": ("name", True), "start_date": ("day", True), "end_date": ("open day", False)},
+    "listings": {
+        "ticker": ("name", True),
+        "last_day": ("day", True),
+        "delist_return": ("number", True),
+        "known_at": ("moment", False),
+    },
+    "ticker_map": {
+        "ticker": ("name", True),
+        "price_ticker": ("name", True),
+        "start_date": ("open day", False),
+        "end_date": ("open day", False),
+    },
+}
+
+
+def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its known columns only, in plain types: days and moments as datetime64[ns] (UTC), numbers as float64.
+
+    Raises
+    ------
+    MarketDataError
+        For a missing column, a value that is not of the column's kind, or one out of range.
+    """
+    spec = COLUMNS[name]
+    missing = [column for column, (_, needed) in spec.items() if needed and column not in table.columns]
+    if missing:
+        raise MarketDataError(
+            f"`{name}` has no column `{missing[0]}` (it has: {', '.join(map(str, table.columns)) or 'none'}). "
+            f"Rename or add it; compulsory are {', '.join(c for c, (_, needed) in spec.items() if needed)}."
+        )
+    plain = pd.DataFrame(
+        {c: _plain(name, c, kind, table[c]) for c, (kind, _) in spec.items() if c in table.columns}
+    ).reset_index(drop=True)
+    _check_ranges(name, plain)
+    return plain
+
+
+def _plain(table: str, column: str, kind: str, values: pd.Series) -> pd.Series:
+    if kind in ("day", "open day"):
+        return _days(table, column, values)
+    if kind == "moment":
+        return _moments(table, column, values)
+    if kind in ("name", "text"):
+        return values.fillna("").astype(str).astype(object)
+    return _numbers(table, column, values)
+
+
+def _days(table: str, column: str, values: pd.Series) -> pd.Series:
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        raise MarketDataError(
+            f"`{table}.{column}` carries the time zone {values.dtype.tz}. Give plain exchange dates (2020-01-31) without a zone."
+        )
+    if not pd.api.types.is_datetime64_any_dtype(values):
+        values = _parsed_days(table, column, values)
+    return values.astype("datetime64[ns]")
+
+
+def _parsed_days(table: str, column: str, values: pd.Series) -> pd.Series:
+    text = values.astype(object).where(values.notna() & (values.astype(str) != ""), None)
+    parsed = pd.to_datetime(text.astype(str).where(text.notna(), None), format="%Y-%m-%d", errors="coerce")
+    _refuse_first(
+        table, column, values, (parsed.isna() & text.notna()).to_numpy(), "is no date; write 2020-01-31, without a time or zone"
+    )
+    return parsed
+
+
+def _moments(table: str, column: str, values: pd.Series) -> pd.Series:
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[ns]")
+    if pd.api.types.is_datetime64_any_dtype(values):
+        raise MarketDataError(f"`{table}.{column}` has no time zone. Give UTC, for example 2020-01-31 21:30:00+00:00.")
+    text = values.astype(str)
+    zoned = text.str.fullmatch(r".*(Z|[+-]\d{2}:?\d{2})") | values.isna() | (text == "")
+    _refuse_first(table, column, values, (~zoned).to_numpy(), "has no time zone; write 2020-01-31 21:30:00+00:00")
+    parsed = pd.to_datetime(text.where(text != ""), utc=True, format="ISO8601", errors="coerce")
+    given = values.notna() & (text != "")
+    _refuse_first(table, column, values, (parsed.isna() & given).to_numpy(), "is no time; write 2020-01-31 21:30:00+00:00")
+    return parsed.dt.tz_localize(None).astype("datetime64[ns]")
+
+
+def _numbers(table: str, column: str, values: pd.Series) -> pd.Series:
+    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+        number = pd.to_numeric(values.where(values.astype(str) != "", None), errors="coerce")
+        text = number.isna() & values.notna() & (values.astype(str) != "")
+        _refuse_first(table, column, values, text.to_numpy(), "is not a number")
+        if not len(values) or not number.notna().any() or pd.api.types.is_bool_dtype(values):
+            raise MarketDataError(f"`{table}.{column}` holds no numbers (type {values.dtype}).")
+        raise MarketDataError(
+            f"`{table}.{column}` is stored as text (first value {values.iloc[0]!r}). Store numbers as numbers."
+        )
+    return values.astype(np.float64)
+
+
+def _refuse_first(table: str, column: str, values: pd.Series, wrong: np.ndarray, problem: str) -> None:
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise MarketDataError(f"`{table}` row {row}: {column} {values.iloc[row]!r} {problem}.")
+
+
+def _check_ranges(name: str, table: pd.DataFrame) -> None:
+    from pandera.errors import SchemaErrors
+
+    try:
+        _schema(name).validate(table, lazy=True)
+    except SchemaErrors as error:
+        first = error.failure_cases.iloc[0]
+        row = "" if pd.isna(first["index"]) else f" row {int(first['index'])}{_whose(table, int(first['index']))}"
+        raise MarketDataError(
+            f"`{name}`{row}: {first['column']} is {first['failure_case']}, but must be {first['check']}."
+        ) from error
+
+
+def _whose(table: pd.DataFrame, row: int) -> str:
+    parts = [str(table[c].iloc[row]).removesuffix(" 00:00:00") for c in ("ticker", "series", "date") if c in table.columns]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+@cache
+def _schema(name: str) -> pa.DataFrameSchema:
+    import pandera.pandas as pa
+
+    finite = pa.Check(lambda values: ~np.isinf(values), error="finite")
+    checks = {
+        "day": ([], False),
+        "open day": ([], True),
+        "moment": ([], name == "listings" or name == "macro"),
+        "name": ([pa.Check(lambda values: values != "", error="a name, not empty")], False),
+        "text": ([], False),
+        "number": ([finite], True),
+        "price": ([pa.Check(lambda values: values > 0, error="greater than 0"), finite], True),
+        "amount": ([pa.Check(lambda values: values >= 0, error="0 or more"), finite], True),
+    }
+    columns = {
+        column: pa.Column(checks=checks[kind][0], nullable=checks[kind][1], required=needed)
+        for column, (kind, needed) in COLUMNS[name].items()
+    }
+    return pa.DataFrameSchema(columns, strict=True)
