@@ -40,12 +40,11 @@ LABELS: Mapping[str, tuple[int, int]] = {
 """Name to (kind of outcome, length of the path in sessions)."""
 
 
-def build_labels(
-    columns: Mapping[str, AnyArray], decided_at: AnyArray, *, has_opens: bool
-) -> dict[str, Label]:
+def build_labels(columns: Mapping[str, AnyArray], decided_at: AnyArray, *, has_opens: bool) -> dict[str, Label]:
     """Outcomes of every decision day.
 
-    * ``forward_log_return_*``: log return from entry to the last close of the path.
+    * ``forward_log_return_*``: log return from entry to the last close of the path; a loss of over
+      99 % counts as 99 %, because a total one has no logarithm and must not drop out.
     * ``forward_vol_*``: population deviation of the close-to-close log returns within the path,
       annualised and clipped to [0.01, 5]. The part-day from an open to its close is left out: it
       would understate a day. Missing where the name was booked out before 90 % of the path.
@@ -133,7 +132,7 @@ def _outcomes(
                 continue
             stop = first + n_bars
             if kind == _RETURN:
-                out[asset, day] = np.log(close[asset, stop - 1] / price)
+                out[asset, day] = _log_return(price, close[asset, stop - 1])
             elif kind == _DRAWDOWN:
                 out[asset, day] = _drawdown(price, close[asset, first:stop])
             elif kind == _EXCURSION:
@@ -159,6 +158,13 @@ def _length(close: FloatArray, booked_out: BoolArray) -> int:
         else:
             since_bar += 1
     return close.size if 10 * (holes + since_bar) <= close.size else 0
+
+
+@njit(cache=True)
+def _log_return(entry: float, last: float) -> float:
+    if np.isnan(last):
+        return np.nan
+    return float(np.log(max(last / entry, 0.01)))
 
 
 @njit(cache=True)
