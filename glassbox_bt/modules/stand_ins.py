@@ -114,9 +114,7 @@ class Assumed:
             raise PlanError(f"The assumption for `{self.module}` is empty. State a value or drop it.")
         for output, value in self.values.items():
             if not np.isfinite(value):
-                raise PlanError(
-                    f"The assumption `{output}` of `{self.module}` must be finite, got {value}."
-                )
+                raise PlanError(f"The assumption `{output}` of `{self.module}` must be finite, got {value}.")
         object.__setattr__(self, "name", self.module)
         object.__setattr__(self, "outputs", tuple(self.values))
 
@@ -142,9 +140,7 @@ class Assumed:
 
     def predict_many(self, span: Span) -> Answers:
         """The constants, for members of each day."""
-        said: dict[str, AnyArray] = {
-            name: np.full(span.member.shape, float(value)) for name, value in self.values.items()
-        }
+        said: dict[str, AnyArray] = {name: np.full(span.member.shape, float(value)) for name, value in self.values.items()}
         return answers_of(self.name, span, said, reasons((~span.member, Reason.NOT_A_MEMBER)))
 
     def explain(self, span: Span, answers: Answers) -> StrArray:  # noqa: ARG002

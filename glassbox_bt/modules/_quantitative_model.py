@@ -1,0 +1,333 @@
+"""The learned part of the quantitative analyst: outcomes, anchors, residual network, removal of one risk at a time.
+
+Input rows are (n_rows, 11): six risk scores (NaN = not available), then the context (NaN = not known).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn import functional
+
+from glassbox_bt.errors import TrainingError
+from glassbox_bt.modules._anchor import (
+    LinearAnchor,
+    RankScale,
+    Standardiser,
+    fit_logit,
+    fit_ridge,
+    information_coefficient,
+)
+from glassbox_bt.modules._attribution import RISKS, first_largest, normalised
+from glassbox_bt.modules._risk_attention import RiskAttention
+from glassbox_bt.modules._training import (
+    ArrayRows,
+    Batch,
+    Schedule,
+    Training,
+    holdout_split,
+    network_from,
+    predict_in_blocks,
+    train_network,
+)
+from glassbox_bt.modules.base import FitContext, rounded
+from glassbox_bt.types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
+
+__all__ = ["HORIZON", "Heads", "Outcomes", "QuantitativeModel", "Sizes", "quality", "train"]
+
+HORIZON = 20  # sessions; the longest of the labels
+MIN_VOL = 1e-4  # annualised; below it a name stood still and its risk-adjusted return means nothing
+LOSS_WEIGHTS = (0.40, 0.35, 0.25)  # signal, event, side (spec §20)
+N_RISKS = len(RISKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Widths, hidden layers and dropout of the network."""
+
+    n_context: int
+    attention: int
+    hidden: int
+    layers: int
+    dropout: float
+
+    def network(self) -> RiskAttention:
+        """An untrained network."""
+        return RiskAttention(
+            N_RISKS,
+            2 * self.n_context,
+            attention=self.attention,
+            hidden=self.hidden,
+            layers=self.layers,
+            dropout=self.dropout,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Input rows with what became of them, parted into fitting rows and a purged hold-out.
+
+    ``signal`` is tanh of the risk-adjusted return over its deviation among the fitting rows; ``event`` 1 where the
+    drawdown reached the threshold; ``side`` 1 where the risk-adjusted return exceeded the fitting rows' median.
+    """
+
+    x: FloatArray
+    signal: FloatArray
+    event: FloatArray
+    side: FloatArray
+    fitting: BoolArray
+    held_out: BoolArray
+
+    @classmethod
+    def of(
+        cls,
+        x: FloatArray,
+        days: IntArray,
+        labels: tuple[FloatArray, FloatArray, FloatArray],
+        *,
+        event_drawdown: float,
+        holdout: float,
+    ) -> Outcomes:
+        """Rows with known outcomes; ``labels`` are forward log return, annualised vol and drawdown of each row."""
+        forward, vol, drawdown = labels
+        usable = np.isfinite(forward) & (vol > MIN_VOL) & np.isfinite(drawdown)
+        x, days, drawdown = x[usable], days[usable], drawdown[usable]
+        adjusted = forward[usable] / (vol[usable] * np.sqrt(HORIZON / 252.0))
+        seen = np.unique(days)
+        if not len(seen):
+            raise TrainingError(
+                "The quantitative analyst has no train row with known inputs and outcome. "
+                "Give the chunk a longer train part."
+            )
+        early, late = holdout_split(seen, holdout, HORIZON)
+        fitting, held_out = np.isin(days, seen[early]), np.isin(days, seen[late])
+        spread = float(np.std(adjusted[fitting])) if fitting.any() else 0.0
+        if not spread > 0.0:
+            raise TrainingError(
+                f"The quantitative analyst has {int(fitting.sum())} fitting rows with a spread of {spread} "
+                f"before its hold-out of {int(held_out.sum())} rows. Give the chunk a longer train part."
+            )
+        return cls(
+            x,
+            np.tanh(adjusted / spread),
+            (drawdown >= event_drawdown).astype(np.float64),
+            (adjusted > np.median(adjusted[fitting])).astype(np.float64),
+            fitting,
+            held_out,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Raw answers to rows; `deltas` are probabilities with minus without each risk, 0 where it is not available."""
+
+    signal: FloatArray
+    signal_anchor: FloatArray
+    risk: FloatArray
+    risk_anchor: FloatArray
+    side: FloatArray
+    attention: FloatArray  # (n_rows, 6)
+    deltas: FloatArray  # (n_rows, 6)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuantitativeModel:
+    """Anchors, scales and weights.
+
+    Parameters
+    ----------
+    scaler : Standardiser
+        Of the 11 input columns.
+    signal, event, side : LinearAnchor
+        On ``scaler.pairs``: (n_rows, 22).
+    signal_scale, risk_scale : RankScale
+        Of the raw signal and of the event's probability.
+    sizes : Sizes
+    weights : Mapping[str, AnyArray]
+        Of the network; empty where none speaks.
+    on_anchors : bool
+        Whether the network starts from the anchors, or from base rates only.
+    """
+
+    scaler: Standardiser
+    signal: LinearAnchor
+    event: LinearAnchor
+    side: LinearAnchor
+    signal_scale: RankScale
+    risk_scale: RankScale
+    sizes: Sizes
+    weights: Mapping[str, AnyArray]
+    on_anchors: bool
+
+    @classmethod
+    def of_anchors(
+        cls, rows: Outcomes, sizes: Sizes, penalties: tuple[float, float], *, on_anchors: bool
+    ) -> QuantitativeModel:
+        """Anchors of the fitting rows, (ridge, logit) penalties; ranks are set by `with_scales`."""
+        fitting, (ridge, logit) = rows.fitting, penalties
+        scaler = Standardiser.fit(rows.x[fitting])
+        z = scaler.pairs(rows.x[fitting])
+        unset = RankScale(np.zeros(1))
+        return cls(
+            scaler,
+            fit_ridge(z, rows.signal[fitting], penalty=ridge),
+            fit_logit(z, rows.event[fitting], penalty=logit),
+            fit_logit(z, rows.side[fitting], penalty=logit),
+            unset,
+            unset,
+            sizes,
+            {},
+            on_anchors,
+        )
+
+    def with_scales(self, signal: FloatArray, risk: FloatArray) -> QuantitativeModel:
+        """The same model with its ranks frozen on these raw scores (R14)."""
+        return replace(self, signal_scale=RankScale.of(signal), risk_scale=RankScale.of(risk))
+
+    def offsets(self, x: FloatArray) -> FloatArray:
+        """What the residuals are added to, (n_rows, 3)."""
+        heads = (self.signal, self.event, self.side)
+        if not self.on_anchors:
+            return np.tile(np.array([head.intercept for head in heads]), (len(x), 1))
+        z = self.scaler.pairs(x)
+        return np.stack([head.linear(z) for head in heads], axis=1)
+
+    def heads(self, x: FloatArray) -> Heads:
+        """Answers to input rows."""
+        z, offset = self.scaler.pairs(x), self.offsets(x)
+        available = np.isfinite(x[:, :N_RISKS])
+        residual, attention = self._network(x, available)
+        total = offset + residual
+        risk = sigmoid(total[:, 1])
+        deltas = np.zeros(available.shape)
+        for k in range(N_RISKS):
+            rows = available[:, k]
+            if rows.any():
+                deltas[rows, k] = risk[rows] - self._without(x[rows], k, offset[rows, 1])
+        return Heads(
+            np.tanh(total[:, 0]),
+            np.tanh(self.signal.linear(z)),
+            risk,
+            self.event.predict(z),
+            sigmoid(total[:, 2]),
+            attention,
+            deltas,
+        )
+
+    def network_inputs(self, x: FloatArray, available: BoolArray) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Risk scores (0 where masked), their mask, and the scaled context with flags."""
+        z, k = self.scaler.pairs(x), x.shape[1]
+        context = np.concatenate([z[:, N_RISKS:k], z[:, k + N_RISKS :]], axis=1)
+        parts = (np.where(available, x[:, :N_RISKS], 0.0), available, context)
+        first, second, third = (np.asarray(one, dtype=np.float32) for one in parts)
+        return first, second, third
+
+    def _without(self, x: FloatArray, k: int, offset: FloatArray) -> FloatArray:
+        """Risk with slot ``k`` removed: at its train mean for the anchor, masked for the network."""
+        available = np.isfinite(x[:, :N_RISKS])
+        available[:, k] = False
+        own = self.event.contributions(self.scaler.pairs(x))[:, k] if self.on_anchors else 0.0
+        residual, _ = self._network(x, available)
+        return sigmoid(offset - own + residual[:, 1])
+
+    def _network(self, x: FloatArray, available: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Residuals (n_rows, 3) and attention (n_rows, 6); the anchor's own shares where no network speaks."""
+        if not self.weights:
+            z = self.scaler.pairs(x)
+            shares = np.abs(self.event.contributions(z)[:, :N_RISKS])
+            return np.zeros((len(x), 3)), normalised(shares, available)
+        network = network_from(self.sizes.network(), self.weights)
+        residual, attention = predict_in_blocks(network, *self.network_inputs(x, available))
+        return residual.astype(np.float64), attention.astype(np.float64)
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """For `ModuleState.arrays`."""
+        parts = (
+            self.scaler.arrays("scaler"),
+            self.signal.arrays("signal"),
+            self.event.arrays("event"),
+            self.side.arrays("side"),
+            self.signal_scale.arrays("signal_scale"),
+            self.risk_scale.arrays("risk_scale"),
+            {f"network.{name}": values for name, values in self.weights.items()},
+        )
+        return {name: values for part in parts for name, values in part.items()}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, AnyArray], sizes: Sizes, *, on_anchors: bool) -> QuantitativeModel:
+        """What `arrays` wrote."""
+        prefix = "network."
+        return cls(
+            Standardiser.restore(arrays, "scaler"),
+            LinearAnchor.restore(arrays, "signal"),
+            LinearAnchor.restore(arrays, "event", "logistic"),
+            LinearAnchor.restore(arrays, "side", "logistic"),
+            RankScale.restore(arrays, "signal_scale"),
+            RankScale.restore(arrays, "risk_scale"),
+            sizes,
+            {name[len(prefix) :]: one for name, one in arrays.items() if name.startswith(prefix)},
+            on_anchors,
+        )
+
+
+def train(
+    model: QuantitativeModel, rows: Outcomes, schedule: Schedule, ctx: FitContext
+) -> tuple[QuantitativeModel, Training]:
+    """Train the residual; where no epoch beats the start on the hold-out, the model stays without a network."""
+
+    def source(mask: BoolArray) -> ArrayRows:
+        x = rows.x[mask]
+        risks, available, context = model.network_inputs(x, np.isfinite(x[:, :N_RISKS]))
+        targets = np.stack([rows.signal[mask], rows.event[mask], rows.side[mask]], axis=1)
+        return ArrayRows(
+            {
+                "risks": risks,
+                "available": available,
+                "context": context,
+                "offset": model.offsets(x).astype(np.float32),
+                "target": targets.astype(np.float32),
+            }
+        )
+
+    training = train_network(model.sizes.network, _loss, source(rows.fitting), source(rows.held_out), schedule, ctx)
+    learned = training.best if training.best_epoch > 0 else {}
+    return replace(model, weights=learned), training
+
+
+def _loss(network: nn.Module, batch: Batch) -> Tensor:
+    residual, _ = network(batch["risks"], batch["available"], batch["context"])
+    total, target = batch["offset"] + residual, batch["target"]
+    logits = functional.binary_cross_entropy_with_logits
+    signal = functional.mse_loss(total[:, 0].tanh(), target[:, 0])
+    event, side = logits(total[:, 1], target[:, 1]), logits(total[:, 2], target[:, 2])
+    return LOSS_WEIGHTS[0] * signal + LOSS_WEIGHTS[1] * event + LOSS_WEIGHTS[2] * side
+
+
+def quality(model: QuantitativeModel, rows: Outcomes) -> dict[str, object]:
+    """Hold-out figures of model, anchor and base rate; none of them chooses anything."""
+    heads, held = model.heads(rows.x[rows.held_out]), rows.held_out
+    available = np.isfinite(rows.x[held][:, :N_RISKS])
+    same = first_largest(heads.attention, available) == first_largest(np.abs(rounded(heads.deltas)), available)
+    event, side = rows.event[held], rows.side[held]
+    base = rows.event[rows.fitting].mean()
+    z, target = model.scaler.pairs(rows.x[rows.fitting]), rows.signal[rows.fitting]
+    left = target - model.signal.linear(z)
+    return {
+        "network_speaks": bool(model.weights),
+        "holdout_ic_signal": information_coefficient(heads.signal, rows.signal[held]),
+        "holdout_ic_signal_anchor": information_coefficient(heads.signal_anchor, rows.signal[held]),
+        "holdout_brier_event": float(np.mean((heads.risk - event) ** 2)),
+        "holdout_brier_event_anchor": float(np.mean((heads.risk_anchor - event) ** 2)),
+        "holdout_brier_event_base_rate": float(np.mean((base - event) ** 2)),
+        "holdout_brier_side": float(np.mean((heads.side - side) ** 2)),
+        "driver_agreement": float(np.mean(same)),
+        "target_r2_from_inputs": 1.0 - float(np.var(left) / np.var(target)),  # D-SYN-01
+    }
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    """Logistic function that does not overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float64)
