@@ -4,8 +4,8 @@ One session, in this order:
 
 1. Interest on the cash held overnight (off by default)                                       `fill`
 2. Holdings with a delisting price are booked out at it, without cost                         `_book_out`
-3. Yesterday's sells are filled at today's open; costs are paid from the proceeds             `_sell`
-4. Yesterday's buys are filled with what cash there is, all scaled by one factor              `_buy`
+3. Yesterday's sells are filled at today's open; costs are paid from the proceeds             `_trade`
+4. Yesterday's buys are filled with what cash there is, all scaled by one factor              `_wanted`, `_trade`
 5. The book is marked: equity = cash + Σ shares × mark                                        `_mark`
 6. Today's targets become orders: Δweight × equity / mark units, fixed now, filled tomorrow   `decide`
 
@@ -18,14 +18,14 @@ below zero.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from glassbox_bt.portfolio.book import FillCode
-from glassbox_bt.types import BoolArray, FloatArray, IntArray
+from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["Days", "Hand", "Log", "Tape", "Terms", "World", "decide", "fill", "most_records", "run"]
 
@@ -35,6 +35,23 @@ PARTIAL_PARTICIPATION = int(FillCode.PARTIAL_PARTICIPATION)
 UNFILLED_NOT_TRADABLE = int(FillCode.UNFILLED_NOT_TRADABLE)
 DELISTED = int(FillCode.DELISTED)
 ASSUMED_DELISTING = int(FillCode.ASSUMED_DELISTING)
+
+
+ROW = np.dtype(
+    [
+        ("filled_session", np.int32),
+        ("asset", np.int32),
+        ("side", np.int8),
+        ("code", np.int8),
+        ("ordered_shares", np.float64),
+        ("filled_shares", np.float64),
+        ("price", np.float64),
+        ("commission", np.float64),
+        ("spread", np.float64),
+        ("impact", np.float64),
+    ],
+    align=True,
+)
 
 
 class Tape(NamedTuple):
@@ -72,19 +89,10 @@ class Hand(NamedTuple):
 
 
 class Log(NamedTuple):
-    """The columns of `Fills`, with room; the first ``n`` rows count."""
+    """The rows of `Fills`, with room; the first ``n`` count."""
 
     n: IntArray  # (1,)
-    filled_session: NDArray[np.int32]
-    asset: NDArray[np.int32]
-    side: NDArray[np.int8]
-    code: NDArray[np.int8]
-    ordered_shares: FloatArray
-    filled_shares: FloatArray
-    price: FloatArray
-    commission: FloatArray
-    spread: FloatArray
-    impact: FloatArray
+    rows: AnyArray  # of dtype ROW
 
 
 class Days(NamedTuple):
@@ -125,65 +133,91 @@ def fill(t: int, w: World) -> None:
         w.hand.cash[0] += interest
         w.days.interest[t] = interest
     _book_out(t, w)
-    _sell(t, w)
-    _buy(t, w)
+    _trade(t, -1.0, 1.0, w)
+    wanted, cash = _wanted(t, w), w.hand.cash[0]
+    _trade(t, 1.0, 1.0 if wanted <= cash else max(cash, 0.0) / wanted, w)
     w.hand.n_orders[0] = 0
     _mark(t, w)
 
 
 @njit(cache=True)
 def _book_out(t: int, w: World) -> None:
-    shares = w.hand.shares
+    shares, prices, codes = w.hand.shares, w.tape.delist_price[t], w.tape.delist_code
     for j in range(shares.shape[0]):
-        price = w.tape.delist_price[t, j]
-        if shares[j] == 0.0 or math.isnan(price):
+        if shares[j] == 0.0 or math.isnan(prices[j]):
             continue
-        assumed = w.tape.delist_code.size > 0 and w.tape.delist_code[t, j] == 2
-        row = _write(t, j, ASSUMED_DELISTING if assumed else DELISTED, -shares[j], w)
-        w.log.filled_shares[row] = shares[j]
-        w.log.price[row] = price
-        w.hand.cash[0] += shares[j] * price
+        row = w.log.rows[w.log.n[0]]
+        w.log.n[0] += 1
+        _write(row, t, j, -shares[j])
+        row.code = ASSUMED_DELISTING if codes.size > 0 and codes[t, j] == 2 else DELISTED
+        row.filled_shares = shares[j]
+        row.price = prices[j]
+        w.hand.cash[0] += shares[j] * prices[j]
         shares[j] = 0.0
 
 
 @njit(cache=True)
-def _sell(t: int, w: World) -> None:
-    hand = w.hand
-    for k in range(hand.n_orders[0]):
-        j, ordered = hand.order_asset[k], hand.order_units[k]
-        if ordered > 0.0:
+def _wanted(t: int, w: World) -> float:
+    """Money that all buys would take at most, costs included."""
+    price, tradable, gone = w.tape.price[t], w.tape.tradable[t], w.tape.delist_price[t]
+    sigma, adv, half_spread = w.tape.sigma[t - 1], w.tape.adv_units[t - 1], w.tape.half_spread
+    asset, units, terms = w.hand.order_asset, w.hand.order_units, w.terms
+    wanted = 0.0
+    for k in range(w.hand.n_orders[0]):
+        j = asset[k]
+        if units[k] <= 0.0 or not tradable[j] or not math.isnan(gone[j]):
             continue
-        if not _can_fill(t, j, w):
-            _write(t, j, UNFILLED_NOT_TRADABLE, ordered, w)
-            continue
-        allowed = _allowed(t, j, -ordered, w)
-        code = FILLED if allowed == -ordered else PARTIAL_PARTICIPATION
-        _execute(t, j, -min(allowed, hand.shares[j]), _write(t, j, code, ordered, w), w)
+        allowed = _allowed(units[k], adv[j], terms.participation)
+        spread = _half_spread(half_spread[t - 1, j] if half_spread.size > 0 else math.nan, terms.half_spread)
+        rate = terms.commission + spread + _impact(allowed, sigma[j], adv[j], terms.impact)
+        wanted += allowed * price[j] * (1.0 + rate)
+    return wanted
 
 
 @njit(cache=True)
-def _buy(t: int, w: World) -> None:
-    hand = w.hand
-    wanted = 0.0
-    for k in range(hand.n_orders[0]):
-        j, ordered = hand.order_asset[k], hand.order_units[k]
-        if ordered > 0.0 and _can_fill(t, j, w):
-            allowed = _allowed(t, j, ordered, w)
-            rate = w.terms.commission + _half_spread(t, j, w) + _impact(t, j, allowed, w)
-            wanted += allowed * w.tape.price[t, j] * (1.0 + rate)
-    scale = 1.0 if wanted <= hand.cash[0] else max(hand.cash[0], 0.0) / wanted
-    for k in range(hand.n_orders[0]):
-        j, ordered = hand.order_asset[k], hand.order_units[k]
+def _trade(t: int, side: float, scale: float, w: World) -> None:
+    """Fill the orders of one side (+1 buy, -1 sell), each times ``scale``."""
+    price, tradable, gone = w.tape.price[t], w.tape.tradable[t], w.tape.delist_price[t]
+    sigma, adv, half_spread = w.tape.sigma[t - 1], w.tape.adv_units[t - 1], w.tape.half_spread
+    asset, units, shares, terms = w.hand.order_asset, w.hand.order_units, w.hand.shares, w.terms
+    cash, traded, costs, n, unknown = w.hand.cash[0], 0.0, 0.0, w.log.n[0], 0
+    rows = w.log.rows
+    for k in range(w.hand.n_orders[0]):
+        j, ordered = asset[k], side * units[k]
         if ordered <= 0.0:
             continue
-        if not _can_fill(t, j, w):
-            _write(t, j, UNFILLED_NOT_TRADABLE, ordered, w)
+        row = rows[n]
+        n += 1
+        _write(row, t, j, units[k])
+        if not tradable[j] or not math.isnan(gone[j]):
+            row.code = UNFILLED_NOT_TRADABLE
             continue
-        allowed = _allowed(t, j, ordered, w)
-        code = FILLED if allowed == ordered else PARTIAL_PARTICIPATION
+        allowed = _allowed(ordered, adv[j], terms.participation)
+        filled = allowed * scale if side > 0.0 else min(allowed, shares[j])
         if scale < 1.0:
-            code = PARTIAL_CASH
-        _execute(t, j, allowed * scale, _write(t, j, code, ordered, w), w)
+            row.code = PARTIAL_CASH
+        elif allowed < ordered:
+            row.code = PARTIAL_PARTICIPATION
+        if filled == 0.0:
+            continue
+        value = filled * price[j]
+        spread = _half_spread(half_spread[t - 1, j] if half_spread.size > 0 else math.nan, terms.half_spread)
+        row.filled_shares = filled
+        row.price = price[j]
+        row.commission = value * terms.commission
+        row.spread = value * spread
+        row.impact = value * _impact(filled, sigma[j], adv[j], terms.impact)
+        cost = row.commission + row.spread + row.impact
+        shares[j] += side * filled
+        cash -= side * value + cost
+        traded += value
+        costs += cost
+        unknown += math.isnan(sigma[j]) or math.isnan(adv[j])
+    w.hand.cash[0] = cash
+    w.log.n[0] = n
+    w.days.traded[t] += traded
+    w.days.costs[t] += costs
+    w.hand.n_without_impact[0] += unknown
 
 
 @njit(cache=True)
@@ -220,75 +254,38 @@ def decide(t: int, targets: FloatArray, w: World) -> None:
 
 
 @njit(cache=True)
-def _can_fill(t: int, j: int, w: World) -> bool:
-    """A name that is booked out today no longer trades."""
-    return bool(w.tape.tradable[t, j]) and math.isnan(w.tape.delist_price[t, j])
+def _allowed(units: float, adv: float, participation: float) -> float:
+    """Units under the participation cap; without volume data there is no cap."""
+    return units if math.isnan(adv) else min(units, participation * adv)
 
 
 @njit(cache=True)
-def _allowed(t: int, j: int, units: float, w: World) -> float:
-    """Units under the participation cap, from the volume known at the decision; no volume, no cap."""
-    adv = w.tape.adv_units[t - 1, j]
-    return units if math.isnan(adv) else min(units, w.terms.participation * adv)
+def _half_spread(own_bps: float, otherwise: float) -> float:
+    """Fraction of traded value."""
+    return otherwise if math.isnan(own_bps) else own_bps / 1e4
 
 
 @njit(cache=True)
-def _half_spread(t: int, j: int, w: World) -> float:
-    """Fraction of traded value, known at the decision."""
-    if w.tape.half_spread.size > 0 and not math.isnan(w.tape.half_spread[t - 1, j]):
-        return float(w.tape.half_spread[t - 1, j] / 1e4)
-    return w.terms.half_spread
-
-
-@njit(cache=True)
-def _impact(t: int, j: int, units: float, w: World) -> float:
-    """Fraction of traded value, from what was known at the decision; 0 where volatility or volume is unknown."""
-    sigma, adv = w.tape.sigma[t - 1, j], w.tape.adv_units[t - 1, j]
+def _impact(units: float, sigma: float, adv: float, factor: float) -> float:
+    """Fraction of traded value; 0 where volatility or volume is unknown."""
     if units == 0.0 or math.isnan(sigma) or math.isnan(adv):
         return 0.0
-    return float(w.terms.impact * sigma * math.sqrt(units / adv))
+    return factor * sigma * math.sqrt(units / adv)
 
 
 @njit(cache=True)
-def _execute(t: int, j: int, units: float, row: int, w: World) -> None:
-    """Move shares and money of one order; ``units`` negative = sell."""
-    if units == 0.0:
-        return
-    price = w.tape.price[t, j]
-    value = abs(units) * price
-    commission = value * w.terms.commission
-    spread = value * _half_spread(t, j, w)
-    impact = value * _impact(t, j, abs(units), w)
-    cost = commission + spread + impact
-    w.hand.shares[j] += units
-    w.hand.cash[0] -= units * price + cost
-    w.hand.n_without_impact[0] += math.isnan(w.tape.sigma[t - 1, j]) or math.isnan(w.tape.adv_units[t - 1, j])
-    w.days.traded[t] += value
-    w.days.costs[t] += cost
-    w.log.filled_shares[row] = abs(units)
-    w.log.price[row] = price
-    w.log.commission[row] = commission
-    w.log.spread[row] = spread
-    w.log.impact[row] = impact
-
-
-@njit(cache=True)
-def _write(t: int, j: int, code: int, ordered: float, w: World) -> int:
-    """A new row of the log, with nothing filled yet."""
-    log = w.log
-    row = int(log.n[0])
-    log.n[0] = row + 1
-    log.filled_session[row] = t
-    log.asset[row] = j
-    log.side[row] = 1 if ordered > 0.0 else -1
-    log.code[row] = code
-    log.ordered_shares[row] = abs(ordered)
-    log.filled_shares[row] = 0.0
-    log.price[row] = math.nan
-    log.commission[row] = 0.0
-    log.spread[row] = 0.0
-    log.impact[row] = 0.0
-    return row
+def _write(row: Any, t: int, j: int, ordered: float) -> None:
+    """Begin a row of the log, with nothing filled yet."""
+    row.filled_session = t
+    row.asset = j
+    row.side = 1 if ordered > 0.0 else -1
+    row.code = FILLED
+    row.ordered_shares = abs(ordered)
+    row.filled_shares = 0.0
+    row.price = math.nan
+    row.commission = 0.0
+    row.spread = 0.0
+    row.impact = 0.0
 
 
 @njit(cache=True)

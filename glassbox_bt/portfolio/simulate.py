@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from glassbox_bt.errors import ContractError
-from glassbox_bt.portfolio._kernel import Days, Hand, Log, Tape, Terms, World, decide, fill, most_records, run
+from glassbox_bt.portfolio._kernel import ROW, Days, Hand, Log, Tape, Terms, World, decide, fill, most_records, run
 from glassbox_bt.portfolio.book import Bars, Book, FillCode, Fills
 from glassbox_bt.portfolio.costs import Costs
 from glassbox_bt.types import AnyArray, FloatArray
@@ -165,30 +165,17 @@ def _tape(bars: Bars) -> Tape:
 
 def _log(n: int) -> Log:
     """Rows are only reserved: the operating system hands out the memory when a row is written."""
-    return Log(
-        n=np.zeros(1, dtype=np.int64),
-        filled_session=np.empty(n, dtype=np.int32),
-        asset=np.empty(n, dtype=np.int32),
-        side=np.empty(n, dtype=np.int8),
-        code=np.empty(n, dtype=np.int8),
-        ordered_shares=np.empty(n),
-        filled_shares=np.empty(n),
-        price=np.empty(n),
-        commission=np.empty(n),
-        spread=np.empty(n),
-        impact=np.empty(n),
-    )
+    return Log(n=np.zeros(1, dtype=np.int64), rows=np.empty(n, dtype=ROW))
 
 
 def _with_room(world: World) -> World:
     """A world whose log holds at least one more session: an order and a delisting per name."""
     written, n_assets = int(world.log.n[0]), world.hand.shares.shape[0]
-    if written + 2 * n_assets <= world.log.asset.shape[0]:
+    if written + 2 * n_assets <= world.log.rows.shape[0]:
         return world
-    larger = _log(2 * world.log.asset.shape[0])
+    larger = _log(2 * world.log.rows.shape[0])
     larger.n[0] = written
-    for old, new in zip(world.log[1:], larger[1:], strict=True):
-        new[:written] = old[:written]
+    larger.rows[:written] = world.log.rows[:written]
     return world._replace(log=larger)
 
 
@@ -200,8 +187,8 @@ def _frozen(array: AnyArray) -> AnyArray:
 
 
 def _fills(log: Log) -> Fills:
-    n = int(log.n[0])
-    return Fills(**{name: column[:n] for name, column in log._asdict().items() if name != "n"})
+    rows = log.rows[: int(log.n[0])]
+    return Fills(**{name: rows[name] for name in ROW.names or ()})
 
 
 def _book(world: World, costs: Costs) -> Book:
