@@ -1,3 +1,41 @@
-"""The sections of a report, one file each."""
+"""The sections of a report, one file each, in the order of reading: each is a function from a record to a `Section`."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from glassbox_bt.reporting.sections.decisions import decisions
+from glassbox_bt.reporting.sections.learned import learned
+from glassbox_bt.reporting.sections.performance import performance
+from glassbox_bt.reporting.sections.positions import positions
+from glassbox_bt.reporting.sections.provenance import provenance
+from glassbox_bt.reporting.sections.quality import quality
+from glassbox_bt.reporting.sections.setting import setting
+from glassbox_bt.reporting.sections.trading import trading
+from glassbox_bt.reporting.sections.validation import validation
+from glassbox_bt.reporting.sections.verdict import verdict
+
+__all__ = [
+    "ALL",
+    "decisions",
+    "learned",
+    "performance",
+    "positions",
+    "provenance",
+    "quality",
+    "setting",
+    "trading",
+    "validation",
+    "verdict",
+]
+
+ALL = (
+    verdict,
+    setting,
+    performance,
+    trading,
+    decisions,
+    positions,
+    learned,
+    validation,
+    quality,
+    provenance,
+)

@@ -1,0 +1,427 @@
+"""The tree that every report is rendered from: sections, paragraphs, lists, tables, figures and claims.
+
+The tree knows nothing of HTML, so that other renderers (Markdown, LaTeX) can print the same one.
+A number enters it only as a `Claim`, which carries the place in the run folder that it was read from; a digit that
+is not read from a run (the 252 of an annualisation) is a `Literal` and must be listed in `LITERALS`.
+Plain text with a digit in it is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal as OneOf
+
+from glassbox_bt.errors import ContractError
+from glassbox_bt.reporting.figures import Look, Picture
+
+__all__ = [
+    "LITERALS",
+    "STYLES",
+    "Block",
+    "Claim",
+    "Code",
+    "Column",
+    "Figure",
+    "Figures",
+    "Item",
+    "Link",
+    "Listing",
+    "Literal",
+    "Paragraph",
+    "Piece",
+    "Prose",
+    "Report",
+    "Row",
+    "Section",
+    "Table",
+    "Value",
+    "claims_in",
+    "plain_text",
+    "prose",
+]
+
+Value = float | int | bool | str | None
+NOT_KNOWN = "–"  # a value that the run recorded as unknown
+MINUS = "\N{MINUS SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+
+LITERALS: Mapping[str, str] = {
+    "0": "the risk-free rate and the idle rate of this report",
+    "1": "wealth at the start of a curve",
+    "1/N": "name of a rule: every one of N names gets the same weight",
+    "12-1": "name of a rule: momentum over twelve months without the last one",
+    "2": "label of a number of strategies or chunks that is spelled in words elsewhere",
+    "95": "level of the tail loss",
+    "100": "percent",
+    "252": "sessions in a year, for annualisation",
+    "sha256": "name of a digest",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One value that a run recorded, with the place it was read from.
+
+    Parameters
+    ----------
+    value : float | int | bool | str | None
+        The value as recorded; None or NaN is printed as unknown.
+    source : str
+        Place in the run folder, see `RunRecord.resolve`.
+    style : str
+        How it is printed, a key of `STYLES`.
+
+    Raises
+    ------
+    ContractError
+        If there is no source, or the style is not known.
+    """
+
+    value: Value
+    source: str
+    style: str = "text"
+    kind: ClassVar[str] = "claim"
+
+    def __post_init__(self) -> None:
+        if not self.source.strip():
+            raise ContractError(
+                f"The value {self.value!r} has no source. Make the claim with `RunRecord.claim`, "
+                "which reads the value from its place in the run folder."
+            )
+        if self.style not in STYLES:
+            raise ContractError(
+                f"`{self.style}` is no style of a claim. Known styles: {', '.join(sorted(STYLES))}."
+            )
+
+    @property
+    def known(self) -> bool:
+        """Whether the run recorded a value here."""
+        return self.value is not None and not (
+            isinstance(self.value, float) and math.isnan(self.value)
+        )
+
+    @property
+    def text(self) -> str:
+        """The value as printed."""
+        return STYLES[self.style](self.value) if self.known else NOT_KNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A text with digits that belongs to the report, not to a run; it must be listed in `LITERALS`."""
+
+    text: str
+    kind: ClassVar[str] = "literal"
+
+    def __post_init__(self) -> None:
+        if self.text not in LITERALS:
+            raise ContractError(
+                f"`{self.text}` is not a listed literal. Print it as a Claim, or list it in LITERALS with its reason."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Something to type or to look up: a command, a file, a digest."""
+
+    content: str | Claim
+    kind: ClassVar[str] = "code"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.content, str):
+            _refuse_digits(self.content)
+
+    @property
+    def text(self) -> str:
+        """What is shown."""
+        return self.content if isinstance(self.content, str) else self.content.text
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link to another file of the report folder, relative to it."""
+
+    content: str | Claim
+    target: str
+    kind: ClassVar[str] = "link"
+
+    @property
+    def text(self) -> str:
+        """What is shown."""
+        return self.content if isinstance(self.content, str) else self.content.text
+
+
+Piece = str | Claim | Literal | Code | Link
+Prose = tuple[Piece, ...]
+
+
+def prose(*parts: Piece | Prose) -> Prose:
+    """Pieces of text in a row; tuples among ``parts`` are flattened.
+
+    Raises
+    ------
+    ContractError
+        If a plain string holds a digit: it must be a Claim or a listed Literal.
+    """
+    flat: list[Piece] = []
+    for part in parts:
+        flat.extend(part if isinstance(part, tuple) else (part,))
+    for piece in flat:
+        if isinstance(piece, str):
+            _refuse_digits(piece)
+    return tuple(flat)
+
+
+def plain_text(text: Prose) -> str:
+    """The prose as one string, as a reader without markup would see it."""
+    return "".join(piece if isinstance(piece, str) else piece.text for piece in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Running text; ``role`` says how loud it is."""
+
+    text: Prose
+    role: OneOf["plain", "lead", "note", "warning"] = "plain"
+    kind: ClassVar[str] = "paragraph"
+
+    def __post_init__(self) -> None:
+        prose(*self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a list: an optional head and a body."""
+
+    body: Prose
+    head: Prose = ()
+
+    def __post_init__(self) -> None:
+        prose(*self.head, *self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of items; ``ordered`` where the rank matters, ``facts`` for name and value pairs."""
+
+    items: tuple[Item, ...]
+    style: OneOf["plain", "ordered", "facts", "notices"] = "plain"
+    kind: ClassVar[str] = "listing"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Head of a column; ``hint`` says in words what the quantity is, its unit and its sign."""
+
+    head: Prose
+    numeric: bool = True
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        prose(*self.head)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a table; the first cell is its head."""
+
+    cells: tuple[Prose, ...]
+    role: OneOf["plain", "stack", "muted", "group"] = "plain"
+
+    def __post_init__(self) -> None:
+        for cell in self.cells:
+            prose(*cell)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; every row has one cell per column.
+
+    Raises
+    ------
+    ContractError
+        If a row has another number of cells than there are columns.
+    """
+
+    key: str
+    caption: Prose
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    kind: ClassVar[str] = "table"
+
+    def __post_init__(self) -> None:
+        prose(*self.caption)
+        for row in self.rows:
+            if len(row.cells) != len(self.columns):
+                raise ContractError(
+                    f"A row of table `{self.key}` has {len(row.cells)} cells for {len(self.columns)} columns. "
+                    "Give every column a cell."
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing with its title, its text alternative and the files its data come from."""
+
+    key: str
+    title: Prose
+    alternative: Prose
+    picture: Picture
+    sources: tuple[str, ...]
+    kind: ClassVar[str] = "figure"
+
+    def __post_init__(self) -> None:
+        prose(*self.title, *self.alternative)
+        if not self.sources:
+            raise ContractError(f"Figure `{self.key}` names no source. Name the files it was drawn from.")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Small multiples under one legend."""
+
+    key: str
+    title: Prose
+    figures: tuple[Figure, ...]
+    legend: tuple[tuple[Look, Claim], ...] = ()
+    kind: ClassVar[str] = "figures"
+
+
+Block = Paragraph | Listing | Table | Figure | Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled part of the report; ``key`` is its anchor."""
+
+    key: str
+    title: Prose
+    blocks: tuple[Block, ...]
+    sections: tuple[Section, ...] = ()
+
+    def __post_init__(self) -> None:
+        prose(*self.title)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole report: what was asked, and the sections that answer."""
+
+    title: Prose
+    question: Prose
+    made: Prose
+    sections: tuple[Section, ...]
+
+
+def claims_in(node: object) -> Iterator[Claim]:
+    """Every claim below ``node``, in the order of printing."""
+    if isinstance(node, Claim):
+        yield node
+    elif isinstance(node, tuple):
+        for part in node:
+            yield from claims_in(part)
+    elif hasattr(node, "__dataclass_fields__"):
+        for name in node.__dataclass_fields__:
+            yield from claims_in(getattr(node, name))
+
+
+def _refuse_digits(text: str) -> None:
+    if re.search(r"\d", text):
+        raise ContractError(
+            f"The text {text!r} holds a digit without a source. Print the number as a Claim, or a fixed one as a Literal."
+        )
+
+
+def _signed(number: str) -> str:
+    return number.replace("-", MINUS)
+
+
+def _number(digits: int) -> Callable[[Value], str]:
+    def show(value: Value) -> str:
+        return _signed(f"{_as_float(value):,.{digits}f}".replace(",", THIN))
+
+    return show
+
+
+def _percent(digits: int) -> Callable[[Value], str]:
+    def show(value: Value) -> str:
+        return _signed(f"{100.0 * _as_float(value):,.{digits}f}".replace(",", THIN)) + f"{THIN}%"
+
+    return show
+
+
+def _as_float(value: Value) -> float:
+    if value is None or isinstance(value, str):
+        raise ContractError(f"{value!r} is not a number. Print it with style `text`.")
+    number = float(value)
+    return 0.0 if number == 0.0 else number  # no minus zero
+
+
+def _integer(value: Value) -> str:
+    number = _as_float(value)
+    if number != int(number):
+        raise ContractError(f"{value!r} is not a whole number. Print it with style `number`.")
+    return _signed(f"{int(number):,}".replace(",", THIN))
+
+
+def _short_digest(value: Value) -> str:
+    return str(value)[:12]
+
+
+def _words(value: Value) -> str:
+    return str(value).replace("_", " ")
+
+
+def _strategy(value: Value) -> str:
+    return STRATEGY_LABELS.get(str(value), _words(value))
+
+
+def _codes(value: Value) -> str:
+    return str(value).replace("|", ", ")
+
+
+def _plain(value: Value) -> str:
+    """As recorded: whole numbers grouped, others to six digits."""
+    if isinstance(value, bool):
+        return _yes_no(value)
+    if isinstance(value, int):
+        return _integer(value)
+    return _signed(f"{value:.6g}") if isinstance(value, float) else str(value)
+
+
+def _yes_no(value: Value) -> str:
+    return "yes" if value else "no"
+
+
+STRATEGY_LABELS: Mapping[str, str] = {
+    "glassbox": "Stack (glassbox)",
+    "cash": "Cash",
+    "buy_and_hold": "Buy and hold 1/N",
+    "monthly_1n": "Monthly 1/N",
+    "momentum_12_1": "12-1 momentum",
+    "inverse_volatility": "Inverse volatility",
+    "sizing_only": "Sizing only",
+    "formula_only": "Formula only",
+    "benchmark": "Benchmark",
+}
+
+STYLES: Mapping[str, Callable[[Value], str]] = {
+    "text": str,
+    "words": _words,
+    "strategy": _strategy,
+    "codes": _codes,
+    "plain": _plain,
+    "yes_no": _yes_no,
+    "integer": _integer,
+    "number": _number(2),
+    "number_0": _number(0),
+    "number_1": _number(1),
+    "number_4": _number(4),
+    "percent": _percent(1),
+    "percent_2": _percent(2),
+    "percent_4": _percent(4),
+    "digest": _short_digest,
+}

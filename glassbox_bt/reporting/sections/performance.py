@@ -1,0 +1,122 @@
+"""Equity, drawdown and measures of the stack and every rival on the test days of each chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from glassbox_bt.reporting.derived import CAPITAL, EQUITY, derived
+from glassbox_bt.reporting.figures import Line, Look, Panel, Picture, look_of
+from glassbox_bt.reporting.record import TEST, RunRecord
+from glassbox_bt.reporting.report import (
+    Claim,
+    Figure,
+    Figures,
+    Item,
+    Link,
+    Listing,
+    Literal,
+    Prose,
+    Section,
+    prose,
+)
+from glassbox_bt.reporting.sections.measures import RETURNS, meanings, measures_table
+from glassbox_bt.reporting.sections.phrases import chunk_name, listed, period, strategy_name
+from glassbox_bt.types import FloatArray
+
+__all__ = ["curves", "legend", "performance"]
+
+
+def performance(record: RunRecord) -> Section:
+    """Small multiples of equity and drawdown, then one table per chunk."""
+    tables = [
+        measures_table(
+            record,
+            f"returns-chunk{chunk}",
+            prose(chunk_name(record, chunk), ", test ", period(record, chunk), ", after costs"),
+            record.rows(chunk, selection=False),
+            RETURNS,
+        )
+        for chunk in record.chunks
+    ]
+    figures = Figures(
+        "growth",
+        prose("Growth of ", Literal("1"), " and drawdown on the test days, after costs"),
+        tuple(_growth(record, chunk) for chunk in record.chunks),
+        legend(record),
+    )
+    sheets = Listing(
+        tuple(
+            Item(prose(Link(_first_name(record, name), f"tearsheet_{name}.html")))
+            for name in record.strategies
+        )
+    )
+    return Section(
+        "performance",
+        prose("Results on test"),
+        (figures, *tables, meanings(RETURNS)),
+        (Section("tearsheets", prose("Tear-sheets"), (sheets,)),),
+    )
+
+
+def legend(record: RunRecord) -> tuple[tuple[Look, Claim], ...]:
+    """The look of every strategy beside its name."""
+    return tuple((look_of(name, record.strategies), _first_name(record, name)) for name in record.strategies)
+
+
+def curves(record: RunRecord, chunk: int, column: str) -> tuple[tuple[str, ...], dict[str, FloatArray]]:
+    """Days of a chunk's test and one curve per strategy; NaN where a strategy has no such day."""
+    rows = record.part(f"{EQUITY}?chunk={chunk}&split={TEST}")
+    wide = rows.pivot(index="date", columns="strategy", values=column).sort_index()
+    names = [name for name in record.strategies if name in wide.columns]
+    return tuple(wide.index), {name: wide[name].to_numpy(dtype=np.float64) for name in names}
+
+
+def _growth(record: RunRecord, chunk: int) -> Figure:
+    days, equity = curves(record, chunk, "equity")
+    capital = float(record.claim(CAPITAL, "integer").value or np.nan)
+    wealth = {name: values / capital for name, values in equity.items()}
+    others = record.strategies
+    panels = (
+        Panel(
+            "Growth of 1",
+            tuple(Line(name, look_of(name, others), values) for name, values in wealth.items()),
+        ),
+        Panel(
+            "Drawdown",
+            tuple(Line(name, look_of(name, others), _drawdown(values)) for name, values in wealth.items()),
+            "percent",
+            height=0.7,
+            filled=True,
+        ),
+    )
+    return Figure(
+        f"growth-chunk{chunk}",
+        prose(chunk_name(record, chunk), ", ", period(record, chunk)),
+        _in_words(record, chunk, tuple(wealth)),
+        Picture(days, panels),
+        (f"{EQUITY}?chunk={chunk}&split={TEST}",),
+    )
+
+
+def _drawdown(wealth: FloatArray) -> FloatArray:
+    peak = np.fmax.accumulate(np.fmax(wealth, 1.0))
+    drawdown: FloatArray = wealth / peak - 1.0
+    return drawdown
+
+
+def _in_words(record: RunRecord, chunk: int, names: tuple[str, ...]) -> Prose:
+    ends = [
+        prose(
+            _first_name(record, name), " at ",
+            record.claim(derived("final_wealth", chunk=chunk, strategy=name), "number"),
+            " (deepest fall ",
+            record.claim(derived("deepest_drawdown", chunk=chunk, strategy=name), "percent"), ")",
+        )
+        for name in names
+    ]  # fmt: skip
+    return prose("One unit of money at the start of the test days ends as: ", listed(ends), ".")
+
+
+def _first_name(record: RunRecord, name: str) -> Claim:
+    """The name of a strategy, from the first row that has it."""
+    return strategy_name(next(row for row in record.rows() if row.strategy == name))

@@ -1,0 +1,88 @@
+"""Phrases that several sections print: names of chunks, periods, values that may not have been recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glassbox_bt.errors import RunFolderError
+from glassbox_bt.reporting.derived import derived
+from glassbox_bt.reporting.record import MetricRow, RunRecord
+from glassbox_bt.reporting.report import Claim, Item, Piece, Prose, prose
+
+__all__ = [
+    "BUY_AND_HOLD",
+    "NOT_RECORDED",
+    "chunk_name",
+    "chunk_source",
+    "listed",
+    "measured",
+    "named_values",
+    "period",
+    "quoted",
+    "strategy_name",
+]
+
+BUY_AND_HOLD = "buy_and_hold"
+NOT_RECORDED = "not recorded"
+
+
+def chunk_source(record: RunRecord, chunk: int, rest: str) -> str:
+    """Source of a value of one chunk in the manifest."""
+    for place, entry in enumerate(record.manifest.get("chunks", [])):
+        if entry.get("chunk") == chunk:
+            return f"manifest.json#/chunks/{place}/{rest}"
+    raise RunFolderError(
+        f"{record.run / 'manifest.json'} does not describe chunk {chunk}, which metrics.json has. Run the plan again."
+    )
+
+
+def chunk_name(record: RunRecord, chunk: int) -> Prose:
+    """``Chunk 2``."""
+    return prose("Chunk ", record.claim(chunk_source(record, chunk, "chunk"), "integer"))
+
+
+def period(record: RunRecord, chunk: int, part: str = "test") -> Prose:
+    """``2006-01-03 to 2006-12-29``: first and last day of a part of a chunk."""
+    first, last = (record.claim(chunk_source(record, chunk, f"{part}/{end}")) for end in (0, 1))
+    return prose(first, " to ", last)
+
+
+def strategy_name(row: MetricRow) -> Claim:
+    """The strategy's name as a reader knows it."""
+    return Claim(row.strategy, row.source("strategy"), "strategy")
+
+
+def quoted(record: RunRecord, source: str, style: str = "text") -> Piece:
+    """The value at a JSON source, or the words ``not recorded``."""
+    return record.claim(source, style) if record.has(source) else NOT_RECORDED
+
+
+def measured(record: RunRecord, row: MetricRow, name: str, style: str) -> Prose:
+    """A cell with one measure of a row, or a dash where the run has no such measure for it."""
+    if name not in row.content:
+        return prose(NOT_RECORDED)
+    return prose(record.claim(row.source(name), style))
+
+
+def listed(parts: Sequence[Prose | Piece]) -> Prose:
+    """``a, b and c``."""
+    joined: list[Piece | Prose] = []
+    for place, part in enumerate(parts):
+        if place:
+            joined.append(" and " if place == len(parts) - 1 else ", ")
+        joined.append(part)
+    return prose(*joined)
+
+
+def named_values(record: RunRecord, pointer: str, before: Prose = (), style: str = "plain") -> list[Item]:
+    """One item per key of a flat mapping in the manifest, in the order of the keys; nested values are left out."""
+    if not record.has(f"manifest.json#{pointer}"):
+        return []
+    items = []
+    for place, (key, value) in enumerate(sorted(record.mapping(pointer).items())):
+        if isinstance(value, dict | list):
+            continue
+        name = record.claim(derived("key", of=pointer, place=place), "words")
+        source = f"manifest.json#{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+        items.append(Item(prose(record.claim(source, style)), prose(*before, name)))
+    return items
