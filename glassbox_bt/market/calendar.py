@@ -117,9 +117,7 @@ def _exchange(name: str, first: str, last: str) -> Any:
             warnings.filterwarnings("ignore", "Series.values returning", DeprecationWarning)
             return get_calendar(name, start=first, end=last)
     except (CalendarError, ValueError) as error:
-        raise MarketDataError(
-            f"Calendar `{name}` does not cover {first} to {last}: {error}"
-        ) from error
+        raise MarketDataError(f"Calendar `{name}` does not cover {first} to {last}: {error}") from error
 
 
 def _utc(column: pd.Series[Any]) -> AnyArray:

@@ -26,6 +26,8 @@ __all__ = ["BAR_TOLERANCE", "Checked", "check_market"]
 BAR_TOLERANCE = 1e-4  # relative; vendors round opens and closes of one bar differently
 BASES = ("raw", "split_adjusted", "total_return")
 
+_DAY_OF = {"news": "published_at", "membership": "start_date", "listings": "last_day", "sectors": None}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checked:
@@ -114,20 +116,23 @@ def _bar_flags(prices: pd.DataFrame) -> dict[str, object]:
 
 
 def _renamed(name: str, table: pd.DataFrame, mapping: pd.DataFrame) -> pd.DataFrame:
-    """Side tables speak of names as in ``prices``; a dated row of the map holds from ``start_date`` until before ``end_date``."""
-    day = {"news": "published_at", "membership": "start_date", "listings": "last_day", "sectors": None}
-    if name not in day:
+    """Side tables speak of names as in ``prices``.
+
+    A dated row of the map holds from its ``start_date`` until before its ``end_date``; sectors have no date, so every row holds.
+    """
+    if name not in _DAY_OF:
         return table
-    renamed = table["ticker"].astype(object).copy()
-    when = None if day[name] is None else pd.to_datetime(table[day[name]], utc=True).dt.tz_localize(None)
-    for row in mapping.itertuples(index=False):
-        hit = table["ticker"] == row.ticker
-        if when is not None and "start_date" in mapping.columns and not pd.isna(row.start_date):
-            hit &= when >= row.start_date
-        if when is not None and "end_date" in mapping.columns and not pd.isna(row.end_date):
-            hit &= when < row.end_date
-        renamed[hit] = row.price_ticker
-    return table.assign(ticker=renamed.astype(str))
+    renamed = table["ticker"].to_numpy().copy()
+    rows_of = table.groupby("ticker", sort=False).indices
+    day = None if _DAY_OF[name] is None else table[_DAY_OF[name]].to_numpy()
+    for row in mapping.to_dict("records"):
+        rows = rows_of.get(row["ticker"], np.empty(0, dtype=np.int64))
+        if day is not None and not pd.isna(row.get("start_date", pd.NaT)):
+            rows = rows[day[rows] >= np.datetime64(row["start_date"])]
+        if day is not None and not pd.isna(row.get("end_date", pd.NaT)):
+            rows = rows[day[rows] < np.datetime64(row["end_date"])]
+        renamed[rows] = row["price_ticker"]
+    return table.assign(ticker=renamed)
 
 
 def _side_names(tables: dict[str, pd.DataFrame]) -> dict[str, object]:

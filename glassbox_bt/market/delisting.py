@@ -10,14 +10,14 @@ A name that trades again is a new listing: it returns to the universe by the uni
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from glassbox_bt.market.calendar import Sessions, first_session_after
 from glassbox_bt.market.panels import FILL_LIMIT, Panels, sessions_since_bar
-from glassbox_bt.types import BoolArray, FloatArray
+from glassbox_bt.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["ASSUMED", "LISTED", "Delistings", "book_out"]
 
@@ -33,10 +33,17 @@ class Delistings:
     is_delisted: BoolArray  # from that session until the name trades again
     bars_after_last_day: int  # listings that were contradicted by a bar, and so ignored
 
+    def of(self, assets: IntArray) -> Delistings:
+        """The same for some names only."""
+        return replace(
+            self,
+            price=self.price[:, assets],
+            code=self.code[:, assets],
+            is_delisted=self.is_delisted[:, assets],
+        )
 
-def book_out(
-    panels: Panels, clock: Sessions, listings: pd.DataFrame | None, assumed_return: float
-) -> Delistings:
+
+def book_out(panels: Panels, clock: Sessions, listings: pd.DataFrame | None, assumed_return: float) -> Delistings:
     """Find every booking-out.
 
     Parameters
@@ -67,7 +74,7 @@ def book_out(
     return Delistings(price, code, _until_next_bar(code > 0, panels.is_observed), contradicted)
 
 
-def _assume(panels: Panels, since: np.ndarray, price: FloatArray, code: FloatArray, assumed_return: float) -> None:
+def _assume(panels: Panels, since: IntArray, price: FloatArray, code: FloatArray, assumed_return: float) -> None:
     """Write the assumed bookings of gaps that no listing has booked out before."""
     days, assets = np.nonzero(since == FILL_LIMIT + 1)
     for day, asset in zip(days, assets, strict=True):

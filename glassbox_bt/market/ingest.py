@@ -5,6 +5,7 @@
    so that close x volume stays money. A missing bar is NaN. Only ``mark`` is carried forward, at most 5 sessions (D-MKT-02).
 3. Book out what stopped trading (`delisting`, R9).
 4. Decide the universe month by month (`universe`), then the benchmark.
+   Names that never enter it get no place on the asset axis.
 5. Join macro and text as of each decision (`side_tables`).
 6. Derive features and labels; state everything the report should say in ``facts``.
 
@@ -26,9 +27,9 @@ from glassbox_bt.market.delisting import Delistings, book_out
 from glassbox_bt.market.panels import Panels, build_panels
 from glassbox_bt.market.side_tables import KnownAt, macro_columns, news_records, with_known_at
 from glassbox_bt.market.sources.raw import RawMarket, fingerprint
-from glassbox_bt.market.store import MarketStore
+from glassbox_bt.market.store import Label, MarketStore
 from glassbox_bt.market.universe import Trading, Universe, UniverseRule, build_universe
-from glassbox_bt.types import AnyArray, BoolArray, FloatArray
+from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["build_store"]
 
@@ -73,7 +74,10 @@ def build_store(
     panels = build_panels(market, clock)
     gone = book_out(panels, clock, _listings(market, known_at), delist_return)
     universe = _universe(market, clock, panels, gone, rule)
-    columns = _columns(panels, gone, universe)
+    facts = _facts(market, clock, panels, gone, rule)
+    ever = _ever_members(universe, rule)
+    panels, gone = panels.of(ever), gone.of(ever)
+    columns = _columns(panels, gone, universe.member[:, ever])
     columns |= {"month_start": _month_start(clock)}
     columns |= macro_columns(market, clock, known_at)
     columns |= benchmark_columns(market, clock, panels, columns, known_at)
@@ -87,7 +91,7 @@ def build_store(
         columns=columns,
         labels=_labels(columns, clock, panels.has_opens),
         records=_records(market, clock, known_at, universe),
-        facts=_facts(market, clock, panels, gone, rule) | {"flags": flags, "fingerprint": fingerprint(raw)},
+        facts=facts | {"n_members": len(ever), "flags": flags, "fingerprint": fingerprint(raw)},
     )
 
 
@@ -97,9 +101,7 @@ def _listings(market: RawMarket, known_at: KnownAt) -> pd.DataFrame | None:
     return with_known_at(market.listings, "listings", "last_day", known_at, default="+1 sessions")
 
 
-def _universe(
-    market: RawMarket, clock: Sessions, panels: Panels, gone: Delistings, rule: UniverseRule
-) -> Universe:
+def _universe(market: RawMarket, clock: Sessions, panels: Panels, gone: Delistings, rule: UniverseRule) -> Universe:
     trading = Trading(
         is_observed=panels.is_observed,
         is_delisted=gone.is_delisted,
@@ -123,7 +125,21 @@ def _in_index(membership: pd.DataFrame, clock: Sessions, tickers: tuple[str, ...
     return inside
 
 
-def _columns(panels: Panels, gone: Delistings, universe: Universe) -> dict[str, AnyArray]:
+def _ever_members(universe: Universe, rule: UniverseRule) -> IntArray:
+    """Positions of the names that are members at some time; the others get no place on the asset axis.
+
+    No look-ahead: a view holds the names that were members by its last day, whatever else the axis holds.
+    """
+    ever = np.flatnonzero(universe.member.any(axis=0)).astype(np.int64)
+    if len(ever) == 0:
+        raise MarketDataError(
+            f"No name ever enters the universe: it takes {rule.min_observed} bars within {rule.window} sessions, at the start of a "
+            "month. Give a longer history or lower `min_observed`."
+        )
+    return ever
+
+
+def _columns(panels: Panels, gone: Delistings, member: BoolArray) -> dict[str, AnyArray]:
     return {
         **panels.units,
         "raw_close": panels.raw_close,
@@ -131,7 +147,7 @@ def _columns(panels: Panels, gone: Delistings, universe: Universe) -> dict[str, 
         "mark": np.where(gone.is_delisted, np.nan, panels.mark),
         "is_observed": panels.is_observed.astype(np.float64),
         "tradable": panels.tradable.astype(np.float64),
-        "member": universe.member,
+        "member": member,
         "delist_price": gone.price,
         "delist_code": gone.code,
         "delisted": gone.is_delisted.astype(np.float64),
@@ -151,15 +167,13 @@ def _features(columns: Mapping[str, AnyArray], features: Features | None) -> dic
     return {name: feature(columns) for name, feature in features.items()}
 
 
-def _labels(columns: Mapping[str, AnyArray], clock: Sessions, has_opens: bool):  # type: ignore[no-untyped-def]
+def _labels(columns: Mapping[str, AnyArray], clock: Sessions, has_opens: bool) -> dict[str, Label]:
     from glassbox_bt.market.labels import build_labels
 
     return build_labels(columns, clock.closes_at, has_opens=has_opens)
 
 
-def _records(
-    market: RawMarket, clock: Sessions, known_at: KnownAt, universe: Universe
-) -> dict[str, pd.DataFrame]:
+def _records(market: RawMarket, clock: Sessions, known_at: KnownAt, universe: Universe) -> dict[str, pd.DataFrame]:
     records = {"universe": universe.table}
     if market.news is not None:
         records["news"] = news_records(market, clock, known_at)
@@ -172,9 +186,7 @@ def _records(
     return records
 
 
-def _facts(
-    market: RawMarket, clock: Sessions, panels: Panels, gone: Delistings, rule: UniverseRule
-) -> dict[str, object]:
+def _facts(market: RawMarket, clock: Sessions, panels: Panels, gone: Delistings, rule: UniverseRule) -> dict[str, object]:
     meta = market.meta
     ranked = rule.size is not None and panels.has_volume
     listed = np.isfinite(panels.mark) & ~gone.is_delisted
@@ -211,5 +223,7 @@ def _facts(
 def _survivorship(panels: Panels, gone: Delistings) -> str:
     stopped = int((gone.code > 0).any(axis=0).sum())
     if stopped == 0:
-        return f"No name of {len(panels.tickers)} stops trading within the data: survivors only, so results are biased upwards."
+        return (
+            f"No name of {len(panels.tickers)} stops trading within the data: survivors only, so results are biased upwards."
+        )
     return f"{stopped} of {len(panels.tickers)} names stop trading within the data and are booked out."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,19 @@ class Panels:
     has_volume: bool
     empty_sessions: list[str]
     benchmark_close: FloatArray | None  # (n_sessions,), total-return units, when the benchmark is a ticker
+
+    def of(self, assets: IntArray) -> Panels:
+        """The same panels for some names only."""
+        return replace(
+            self,
+            tickers=tuple(self.tickers[at] for at in assets),
+            units={name: values[:, assets] for name, values in self.units.items()},
+            raw_close=self.raw_close[:, assets],
+            raw_volume=self.raw_volume[:, assets],
+            mark=self.mark[:, assets],
+            is_observed=self.is_observed[:, assets],
+            tradable=self.tradable[:, assets],
+        )
 
     @property
     def raw_mark(self) -> FloatArray:
@@ -129,7 +142,7 @@ def _benchmark_place(market: RawMarket, names: AnyArray) -> int:
     return int(np.searchsorted(names, benchmark))
 
 
-def _factor(market: RawMarket, close: FloatArray, pivot) -> FloatArray:  # type: ignore[no-untyped-def]
+def _factor(market: RawMarket, close: FloatArray, pivot: Callable[[str], FloatArray]) -> FloatArray:
     """Total-return units per unit of price on each bar; 1 where the source gives no ``adj_close``."""
     if market.meta.price_basis == "total_return" or "adj_close" not in market.prices.columns:
         return np.ones_like(close)

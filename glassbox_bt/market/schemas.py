@@ -106,7 +106,11 @@ def _parsed_days(table: str, column: str, values: pd.Series) -> pd.Series:
     text = values.astype(object).where(values.notna() & (values.astype(str) != ""), None)
     parsed = pd.to_datetime(text.astype(str).where(text.notna(), None), format="%Y-%m-%d", errors="coerce")
     _refuse_first(
-        table, column, values, (parsed.isna() & text.notna()).to_numpy(), "is no date; write 2020-01-31, without a time or zone"
+        table,
+        column,
+        values,
+        (parsed.isna() & text.notna()).to_numpy(),
+        "is no date; write 2020-01-31, without a time or zone",
     )
     return parsed
 

@@ -67,9 +67,7 @@ class KnownAt:
         return known_at
 
 
-def with_known_at(
-    table: pd.DataFrame, name: str, day: str, known_at: KnownAt, default: str | None = None
-) -> pd.DataFrame:
+def with_known_at(table: pd.DataFrame, name: str, day: str, known_at: KnownAt, default: str | None = None) -> pd.DataFrame:
     """The table with a UTC column ``known_at`` (NaT = not known within the data), by its rule or its own column.
 
     Raises
@@ -102,9 +100,7 @@ def macro_columns(market: RawMarket, clock: Sessions, known_at: KnownAt) -> dict
     if repeated.any():
         first = rows[repeated].iloc[0]
         raise MarketDataError(f"`macro` gives {first['series']} of {first['date']:%Y-%m-%d} twice. Keep one value.")
-    return {
-        f"macro.{series}": _as_of(group, clock) for series, group in rows.groupby("series", sort=True)
-    }
+    return {f"macro.{series}": _as_of(group, clock) for series, group in rows.groupby("series", sort=True)}
 
 
 def _as_of(rows: pd.DataFrame, clock: Sessions) -> FloatArray:
@@ -139,5 +135,7 @@ def _utc(wall_clock: AnyArray, zone: str, rule: str) -> AnyArray:
     try:
         stamps = pd.DatetimeIndex(wall_clock).tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
     except (KeyError, ValueError) as error:
-        raise MarketDataError(f"known_at rule `{rule}`: unknown time zone `{zone}`. Write for example America/New_York.") from error
+        raise MarketDataError(
+            f"known_at rule `{rule}`: unknown time zone `{zone}`. Write for example America/New_York."
+        ) from error
     return stamps.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[ns]")

@@ -38,9 +38,7 @@ def from_name(name: str | Path) -> RawMarket:
     if text == "synthetic" or text.startswith("synthetic?"):
         return _synthetic(text.partition("?")[2]).raw()
     if not Path(name).is_dir():
-        raise MarketDataError(
-            f"There is no market `{text}`. Use sp500, synthetic, or the path of a market folder."
-        )
+        raise MarketDataError(f"There is no market `{text}`. Use sp500, synthetic, or the path of a market folder.")
     from glassbox_bt.market.sources.folder import load_folder
 
     return load_folder(Path(name))
@@ -54,9 +52,7 @@ def _synthetic(query: str) -> SyntheticMarket:
     settings: dict[str, object] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in known:
-            raise MarketDataError(
-                f"Unknown setting `{key}` of the synthetic market. It has: {', '.join(known)}."
-            )
+            raise MarketDataError(f"Unknown setting `{key}` of the synthetic market. It has: {', '.join(known)}.")
         settings[key] = _like(known[key], key, value)
     return SyntheticMarket(**settings)  # type: ignore[arg-type]
 

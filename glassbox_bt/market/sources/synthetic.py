@@ -111,20 +111,29 @@ class SyntheticMarket:
         """
         clock = sessions("XNYS", self.first, self.last)
         if len(clock.dates) < 60:
-            raise MarketDataError(f"A synthetic market needs 60 sessions, got {len(clock.dates)} from {self.first} to {self.last}.")
+            raise MarketDataError(
+                f"A synthetic market needs 60 sessions, got {len(clock.dates)} from {self.first} to {self.last}."
+            )
         draws = Draws(self.seed)
         names = draw_names(draws, self.n_names, self.sectors)
         tickers = names["ticker"].tolist()
         regime, multiplier = draw_regimes(draws, len(clock.dates), self.n_regimes)
         counts = Disturbances(self.halts, self.delistings, self.splits)
-        halts, delistings, splits = draw_disturbances(draws, clock.dates, names["ticker"].to_numpy(), counts, self.noise_only)
+        halts, delistings, splits = draw_disturbances(
+            draws, clock.dates, names["ticker"].to_numpy(), counts, self.noise_only
+        )
         text = draw_text(draws, clock, names, 0.0 if self.noise_only else self.text_edge)
         if not self.text:
             text = text.iloc[:0]
         paths = _paths(self, draws, names, regime, multiplier, text_effects(text, tickers, len(clock.dates)))
         truth = SyntheticTruth(
             regimes=pd.DataFrame(
-                {"date": clock.dates.astype("datetime64[ns]"), "regime": regime, "vol_multiplier": multiplier, "market_log_return": paths.market}
+                {
+                    "date": clock.dates.astype("datetime64[ns]"),
+                    "regime": regime,
+                    "vol_multiplier": multiplier,
+                    "market_log_return": paths.market,
+                }
             ),
             sector_factors=_long(clock, sorted(names["sector"].unique()), "sector", log_return=paths.sector),
             names=names,
@@ -140,7 +149,9 @@ class SyntheticMarket:
             news=text[["published_at", "ticker", "text", "doc_id"]].assign(source="synthetic") if self.text else None,
             macro=_macro(clock, draws, multiplier, paths.market) if self.macro else None,
             sectors=names[["ticker", "sector"]],
-            listings=delistings.loc[delistings["announced"].astype(bool), ["ticker", "last_day", "delist_return"]] if self.delistings else None,
+            listings=delistings.loc[delistings["announced"].astype(bool), ["ticker", "last_day", "delist_return"]]
+            if self.delistings
+            else None,
             truth=truth,
         )
 
@@ -166,12 +177,14 @@ def _paths(
     sector_names = sorted(names["sector"].unique())
     of_sector = np.array([sector_names.index(sector) for sector in names["sector"]])
     beta, loading, idio = (names[c].to_numpy() for c in ("beta", "sector_loading", "idio_vol"))
-    market_shock = 0.008 * multiplier[:, None] * _normals(draws, n_sessions, ["market"])[..., 0]  # (T, 2): overnight, intraday
+    market_shock = (
+        0.008 * multiplier[:, None] * _normals(draws, n_sessions, ["market"])[..., 0]
+    )  # (T, 2): overnight, intraday
     sector_shock = 0.005 * np.sqrt(multiplier)[:, None, None] * _normals(draws, n_sessions, sector_names)
     own = _normals(draws, n_sessions, names["ticker"].tolist())  # (T, 2, N)
     share = np.array([OVERNIGHT, 1.0 - OVERNIGHT])
     common_variance = (beta * 0.008 * multiplier[:, None]) ** 2 + (loading * 0.005) ** 2 * multiplier[:, None]
-    drift = _drift(market, regime)[:, None] * beta
+    drift = _drift(market, regime)
     parts = np.zeros((n_sessions, 2, n_names))
     intraday_sd, signal, effect = (np.zeros((n_sessions, n_names)) for _ in range(3))
     variance = idio**2
@@ -185,13 +198,13 @@ def _paths(
             effect[day - 1] = edge * deviation * signal[day - 1]
             parts[day, 1] += effect[day - 1]
         parts[day, 0] += text.gap[day] * deviation
-        parts[day, 1] += drift[day] + text.drift[day] * deviation
+        parts[day, 1] += beta * drift[day] + text.drift[day] * deviation
         intraday_sd[day] = np.sqrt(share[1]) * deviation
         signal[day] = _trend(parts[max(day - TREND_SESSIONS + 1, 0) : day + 1].sum(axis=1))
         shock = (np.sqrt(share)[:, None] * own[day]).sum(axis=0) ** 2 * variance
         variance = (1 - sum(GARCH)) * idio**2 + GARCH[0] * shock + GARCH[1] * variance
     market_parts = np.sqrt(share) * market_shock
-    market_return = market_parts.sum(axis=1) - (0.008 * multiplier) ** 2 / 2 + drift[:, 0] / beta[0]
+    market_return = market_parts.sum(axis=1) - (0.008 * multiplier) ** 2 / 2 + drift
     sector_return = (np.sqrt(share)[:, None] * sector_shock).sum(axis=1)
     return _Paths(market_return, sector_return, parts[:, 0], parts[:, 1], intraday_sd, signal, effect)
 
@@ -226,7 +239,10 @@ def _drivers(market: SyntheticMarket, clock: Sessions, tickers: list[str], paths
 
 def _long(clock: Sessions, owners: list[str], owner: str, **values: FloatArray) -> pd.DataFrame:
     days = np.repeat(clock.dates.astype("datetime64[ns]"), len(owners))
-    return pd.DataFrame({"date": days, owner: np.tile(np.array(owners, dtype=object), len(clock.dates))} | {k: v.ravel() for k, v in values.items()})
+    return pd.DataFrame(
+        {"date": days, owner: np.tile(np.array(owners, dtype=object), len(clock.dates))}
+        | {k: v.ravel() for k, v in values.items()}
+    )
 
 
 def _prices(clock: Sessions, draws: Draws, names: pd.DataFrame, paths: _Paths, truth: SyntheticTruth) -> pd.DataFrame:
@@ -252,7 +268,7 @@ def _prices(clock: Sessions, draws: Draws, names: pd.DataFrame, paths: _Paths, t
         volume = name.base_volume * np.sqrt(truth.regimes["vol_multiplier"].to_numpy()) * np.exp(activity) * ratio
         table = pd.DataFrame({"date": clock.dates.astype("datetime64[ns]"), "ticker": name.ticker, **bars})
         table["adj_close"] = bars["close"] * ratio / ratio[-1]
-        table["volume"] = np.round(volume)
+        table["volume"] = np.round(volume).astype(np.int64)
         tables.append(table[_trades(clock, name.ticker, truth)])
     return pd.concat(tables, ignore_index=True)
 

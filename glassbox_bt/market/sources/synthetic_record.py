@@ -27,9 +27,7 @@ class Draws:
     def rng(self, *key: object) -> np.random.Generator:
         """The stream of one purpose; depends on the seed and the words only."""
         text = "|".join(str(part) for part in (self.seed, *key))
-        return np.random.default_rng(
-            int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
-        )
+        return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
