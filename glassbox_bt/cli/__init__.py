@@ -1,3 +1,12 @@
-"""The `glassbox` command."""
+"""The ``glassbox`` command. This module stays light: commands import what they need when they are called."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point: exit 0 on success, 2 with one clear line for bad input, 1 for a fault of the program."""
+    from glassbox_bt.cli.app import run_app
+
+    run_app()

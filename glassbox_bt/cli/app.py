@@ -1,0 +1,103 @@
+"""The commands, thin: each reads its arguments, calls one function of the house and prints what a person wants to see."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from glassbox_bt.errors import GlassboxError, InputError
+
+__all__ = ["app", "run_app"]
+
+app = typer.Typer(
+    name="glassbox",
+    help="Walk-forward backtests of explainable trading models: look-ahead cannot be written, and every number has a source.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Out = Annotated[Optional[Path], typer.Option(help="Run folder; default runs/<plan name>.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget the run folder and start again.")]
+Workers = Annotated[Optional[int], typer.Option(min=1, help="Processes; default the number of cores.")]
+
+
+def run_app() -> None:
+    """Call the command and turn the project's errors into exit codes."""
+    try:
+        app()
+    except InputError as wrong:
+        _fail(wrong, 2)
+    except GlassboxError as wrong:
+        _fail(wrong, 1)
+    except KeyboardInterrupt:
+        _fail("Interrupted. Run the same command again to resume.", 130)
+
+
+def _fail(message: object, code: int) -> None:
+    sys.stderr.write(f"glassbox: {message}\n")
+    raise SystemExit(code)
+
+
+@app.command()
+def quickstart(
+    market: Annotated[Optional[str], typer.Option(help="sp500 (real, embedded) or synthetic.")] = None,
+    out: Out = None,
+    device: Device = "cpu",
+    workers: Workers = None,
+    fresh: Fresh = False,
+) -> None:
+    """Run the main job on an embedded market.
+
+    Example: [bold]glassbox quickstart --out runs/quickstart[/bold]
+    """
+    from glassbox_bt.cli.market_choice import shipped_plan
+
+    _main_job(shipped_plan("quickstart", market), out, device, workers, fresh)
+
+
+@app.command()
+def run(
+    plan: Annotated[Path, typer.Argument(help="A plan.toml, or the folder that holds it.")],
+    market: Annotated[Optional[str], typer.Option(help="Another market: sp500, synthetic or a market folder.")] = None,
+    out: Out = None,
+    device: Device = "cpu",
+    workers: Workers = None,
+    fresh: Fresh = False,
+) -> None:
+    """Run the main job of a plan; a run that was interrupted goes on where it stopped.
+
+    Example: [bold]glassbox run experiments/quickstart/plan.toml[/bold]
+    """
+    from glassbox_bt.cli.market_choice import with_market
+    from glassbox_bt.plan import read_plan
+
+    _main_job(with_market(read_plan(plan), market), out, device, workers, fresh)
+
+
+def _main_job(plan: object, out: Path | None, device: str, workers: int | None, fresh: bool) -> None:
+    from glassbox_bt.cli.job import JobSettings, main_job
+    from glassbox_bt.cli.progress import bars
+    from glassbox_bt.plan import Plan
+
+    assert isinstance(plan, Plan)
+    target = out if out is not None else Path("runs") / plan.name
+    chosen = {} if workers is None else {"workers": workers}
+    with bars(plan.title) as progress:
+        report = main_job(plan, JobSettings(out=target, device=_device(device), fresh=fresh, **chosen), progress)
+    typer.echo(str(report))
+
+
+def _device(name: str) -> str:
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device must be auto, cpu or cuda, got {name!r}.")
+    if name == "auto":
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name

@@ -1,0 +1,55 @@
+"""Progress on the terminal: one bar per chunk or stage; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+__all__ = ["bars"]
+
+QUIET_SECONDS = 20.0  # between plain lines of one stage
+
+
+@contextmanager
+def bars(title: str) -> Iterator[Callable[[str, float], None]]:
+    """A callback ``(what, share)``; what starts with ``chunk N`` shares that chunk's bar."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_lines(title)
+        return
+    tasks: dict[str, TaskID] = {}
+    columns = (SpinnerColumn(), TextColumn("{task.description}", justify="left"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=False) as shown:
+        console.print(title)
+
+        def tell(what: str, share: float) -> None:
+            bar = _bar_of(what)
+            if bar not in tasks:
+                tasks[bar] = shown.add_task(what, total=1.0)
+            shown.update(tasks[bar], description=what, completed=share)
+
+        yield tell
+
+
+def _bar_of(what: str) -> str:
+    words = what.split()
+    return " ".join(words[:2]) if words[:1] == ["chunk"] else what
+
+
+def _plain_lines(title: str) -> Callable[[str, float], None]:
+    sys.stderr.write(f"{title}\n")
+    last: dict[str, float] = {}
+
+    def tell(what: str, share: float) -> None:
+        now = time.monotonic()
+        if what not in last or now - last[what] > QUIET_SECONDS:
+            last[what] = now
+            sys.stderr.write(f"  {what} ({share:.0%})\n")
+            sys.stderr.flush()
+
+    return tell

@@ -1,0 +1,126 @@
+"""Does the learned part of a module beat its anchor, out of sample? (R32)
+
+Each learned output is scored beside the simple anchor it was built on, against outcomes that only the evaluator opens.
+Every opening of test outcomes is counted in the manifest (R26).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from glassbox_bt.types import FloatArray
+
+__all__ = ["CONTESTS", "Contest", "brier", "daily_rank_ic", "learned_against_anchor"]
+
+DOWNSIDE = 0.05  # a drawdown of 5 % within ten sessions is the event that the risk heads forecast
+MIN_NAMES = 5  # fewer names give no rank correlation for a day
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """One learned output against its anchor on one outcome."""
+
+    module: str
+    learned: str
+    anchor: str
+    outcome: str
+    measure: str  # name of the score, printed
+    score: Callable[[pd.DataFrame, str, str], float]
+    higher_is_better: bool
+
+
+def daily_rank_ic(table: pd.DataFrame, forecast: str, outcome: str) -> float:
+    """Mean over days of the Spearman correlation across names; NaN if no day has five names that differ."""
+    values = []
+    for _, day in table.groupby("date", sort=True):
+        if len(day) >= MIN_NAMES and day[forecast].nunique() > 1 and day[outcome].nunique() > 1:
+            values.append(float(stats.spearmanr(day[forecast], day[outcome]).statistic))
+    return float(np.mean(values)) if values else float("nan")
+
+
+def brier(table: pd.DataFrame, forecast: str, outcome: str) -> float:
+    """Mean squared error of a probability of the downside event; lower is better."""
+    event: FloatArray = (table[outcome].to_numpy() >= DOWNSIDE).astype(np.float64)
+    return float(np.mean((table[forecast].to_numpy() - event) ** 2))
+
+
+def qlike(table: pd.DataFrame, forecast: str, outcome: str) -> float:
+    """QLIKE of an annualised volatility forecast, ln(f²) + y²/f², mean over rows; lower is better."""
+    ratio: FloatArray = (table[outcome].to_numpy() / table[forecast].to_numpy()) ** 2
+    return float(np.mean(ratio - np.log(np.maximum(ratio, 1e-12)) - 1.0))
+
+
+CONTESTS: tuple[Contest, ...] = (
+    Contest("technical", "trend_raw", "trend_anchor_raw", "forward_log_return_20d", "rank IC", daily_rank_ic, True),
+    Contest(
+        "quantitative",
+        "risk_adjusted_quantitative_signal_raw",
+        "risk_adjusted_quantitative_signal_anchor_raw",
+        "forward_log_return_20d",
+        "rank IC",
+        daily_rank_ic,
+        True,
+    ),
+    Contest(
+        "quantitative",
+        "quantitative_risk_prob",
+        "quantitative_risk_anchor_prob",
+        "forward_drawdown_10d",
+        "Brier, 5 % drawdown in 10 sessions",
+        brier,
+        False,
+    ),
+    Contest(
+        "fusion",
+        "learned_fusion_signal_raw",
+        "learned_fusion_signal_anchor_raw",
+        "forward_log_return_20d",
+        "rank IC",
+        daily_rank_ic,
+        True,
+    ),
+    Contest("volatility", "garch_vol", "ewma_vol", "forward_vol_10d", "QLIKE, GARCH against EWMA", qlike, False),
+)
+
+
+def learned_against_anchor(run: Path, chunk: int, split: str, outcomes: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row per contest whose module answered in this run."""
+    rows: list[dict[str, Any]] = []
+    for contest in CONTESTS:
+        path = run / "modules" / contest.module / f"chunk{chunk}_{split}.parquet"
+        if not path.exists():
+            continue
+        answers = pd.read_parquet(path, columns=None)
+        if not {contest.learned, contest.anchor} <= set(answers.columns):
+            continue
+        answers = answers.loc[answers["known"], ["date", "ticker", contest.learned, contest.anchor]]
+        joined = answers.merge(outcomes[["date", "ticker", contest.outcome]], on=["date", "ticker"], validate="1:1").dropna()
+        if joined.empty:
+            continue
+        learned = contest.score(joined, contest.learned, contest.outcome)
+        anchor = contest.score(joined, contest.anchor, contest.outcome)
+        better = learned > anchor if contest.higher_is_better else learned < anchor
+        rows.append(
+            {
+                "module": contest.module,
+                "chunk": chunk,
+                "split": split,
+                "measure": contest.measure,
+                "learned": _or_none(learned),
+                "anchor": _or_none(anchor),
+                "n_rows": len(joined),
+                "better": bool(better),
+            }
+        )
+    return rows
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,194 @@
+"""Writes the run folder: one row per decision, fill and day; outcomes for the evaluator, sealed apart."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from glassbox_bt.market.store import MarketStore
+from glassbox_bt.plan import Plan
+from glassbox_bt.portfolio.book import Bars, Book, FillCode
+from glassbox_bt.types import AnyArray, IntArray
+from glassbox_bt.walkforward.chunks import ChunkDays
+from glassbox_bt.walkforward.fitting import ChunkFitter, FitRecord
+from glassbox_bt.walkforward.tables import join_tables, write_table
+
+__all__ = ["ChunkRecord", "Replay", "record_chunk", "record_run"]
+
+REPLAYED = ("val", "test")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """One strategy on one split of one chunk."""
+
+    strategy: str
+    split: str
+    days: IntArray
+    tickers: tuple[str, ...]
+    bars: Bars
+    book: Book
+    tables: Mapping[str, pd.DataFrame]  # "decisions", "approved", "trades", "drawdowns": whatever there is
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRecord:
+    """What one chunk adds to the run folder; travels between processes."""
+
+    chunk: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    fits: tuple[FitRecord, ...]
+
+
+def record_chunk(plan: Plan, fitter: ChunkFitter, fits: Sequence[FitRecord], replays: Sequence[Replay]) -> ChunkRecord:
+    """Tables of one chunk, every row marked with chunk, split and strategy."""
+    days, store = fitter.days, fitter.store
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for replay in replays:
+        made = {
+            "portfolio/equity": _equity(replay, store),
+            "portfolio/weights": _weights(replay, store),
+            "portfolio/orders": _orders(replay, store),
+            **{_place(name): table for name, table in replay.tables.items()},
+        }
+        for name, table in made.items():
+            tables.setdefault(name, []).append(_marked(table, days.number, replay, name != "decisions"))
+    tables["evaluation/outcomes"] = [_outcomes(fitter)]
+    joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    return ChunkRecord(_chunk_facts(days, store), joined, tuple(fits))
+
+
+def record_run(run: Path, store: MarketStore, market_digest: str, records: Sequence[ChunkRecord]) -> dict[str, Any]:
+    """Write every table of the run and return the manifest's share of it."""
+    for name in records[0].tables:
+        table = pd.concat([record.tables[name] for record in records], ignore_index=True)
+        write_table(run / f"{name}.parquet", table)
+    for record in records:
+        for fit in record.fits:
+            _record_module(run, fit)
+    return {
+        "market": {"n_sessions": store.n_sessions, "n_names": store.n_assets, **store.facts},
+        "chunks": [record.chunk for record in records],
+        "artefacts": {
+            "market": market_digest,
+            "modules": [asdict(fit) for record in records for fit in record.fits],
+        },
+        "timings": [
+            {
+                "stage": fit.module,
+                "chunk": fit.chunk,
+                "seconds": fit.seconds,
+                "cached": all(one["cached"] for one in (*fit.fits, *fit.parts)),
+            }
+            for record in records
+            for fit in record.fits
+        ],
+    }
+
+
+def _record_module(run: Path, fit: FitRecord) -> None:
+    for split in ("train", "val", "test"):
+        paths = [Path(part["path"]) / "table.parquet" for part in fit.parts if part["split"] == split]
+        join_tables(paths, run / "modules" / fit.module / f"chunk{fit.chunk}_{split}.parquet")
+    target = run / "models" / fit.module / f"chunk{fit.chunk}"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(fit.frozen, target)
+
+
+def _place(name: str) -> str:
+    return "decisions" if name == "decisions" else f"portfolio/{name}"
+
+
+def _marked(table: pd.DataFrame, chunk: int, replay: Replay, with_strategy: bool) -> pd.DataFrame:
+    marks = {"chunk": chunk, "split": replay.split} | ({"strategy": replay.strategy} if with_strategy else {})
+    return pd.concat([pd.DataFrame(marks, index=table.index), table], axis=1)
+
+
+def _equity(replay: Replay, store: MarketStore) -> pd.DataFrame:
+    book = replay.book
+    return pd.DataFrame(
+        {
+            "date": store.dates[replay.days],
+            "equity": book.equity,
+            "cash": book.cash,
+            "exposure": book.exposure,
+            "traded": book.traded,
+            "costs": book.costs,
+            "return": book.returns,
+        }
+    )
+
+
+def _weights(replay: Replay, store: MarketStore) -> pd.DataFrame:
+    day, asset = np.nonzero(replay.book.shares)
+    value = replay.book.shares[day, asset] * replay.bars.mark[day, asset]
+    return pd.DataFrame(
+        {
+            "date": store.dates[replay.days][day],
+            "ticker": np.array(replay.tickers, dtype=object)[asset],
+            "weight": value / replay.book.equity[day],
+        }
+    )
+
+
+def _orders(replay: Replay, store: MarketStore) -> pd.DataFrame:
+    fills, dates = replay.book.fills, store.dates[replay.days]
+    return pd.DataFrame(
+        {
+            "decided_on": dates[fills.decided_session],
+            "filled_on": dates[fills.filled_session],
+            "ticker": np.array(replay.tickers, dtype=object)[fills.asset],
+            "side": np.where(fills.side > 0, "buy", "sell"),
+            "ordered_shares": fills.ordered_shares,
+            "filled_shares": fills.filled_shares,
+            "price": fills.price,
+            "commission": fills.commission,
+            "spread": fills.spread,
+            "impact": fills.impact,
+            "code": np.array([code.label for code in FillCode], dtype=object)[fills.code],
+        }
+    )
+
+
+def _outcomes(fitter: ChunkFitter) -> pd.DataFrame:
+    """Labels of validation and test members, as they turned out within their own split.
+
+    A label that is known only after the split's last close is missing: no figure leans on days outside the split.
+    """
+    store, days = fitter.store, fitter.days
+    assets = store.assets_until(days.first, days.last)
+    frames = []
+    for split in REPLAYED:
+        rows = days.splits[split]
+        day, asset = np.nonzero(store.member[np.ix_(rows, assets)])
+        frame: dict[str, Any] = {"chunk": days.number, "split": split, "date": store.dates[rows][day]}
+        frame["ticker"] = np.array(store.tickers, dtype=object)[assets[asset]]
+        for name, label in store.labels.items():
+            values = np.array(label.values[np.ix_(rows, assets)])
+            values[~(label.known_at[rows] <= store.decided_at[rows[-1]])] = np.nan
+            frame[name] = values[day, asset]
+        frames.append(pd.DataFrame(frame))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _chunk_facts(days: ChunkDays, store: MarketStore) -> dict[str, Any]:
+    def ends(part: IntArray) -> list[str]:
+        return [str(store.dates[part[0]]), str(store.dates[part[-1]])]
+
+    def mean_members(part: AnyArray) -> float:
+        return round(float(store.member[part].sum(axis=1).mean()), 2)
+
+    return {
+        "chunk": days.number,
+        "train": ends(days.train),
+        "validation": ends(days.val),
+        "test": ends(days.test),
+        "n_members_mean": mean_members(days.test),
+        "n_members_mean_train": mean_members(days.train),
+    }

@@ -1,0 +1,47 @@
+"""The whole stack of modules, lowest layer first, with the specification's sizes.
+
+A plan names this function as ``stack = "strategies.full_stack:stack"`` and changes single settings under ``[modules.NAME]``.
+Modules of the mission that are not built yet are named in the plan's ``silent`` (R15).
+"""
+
+from __future__ import annotations
+
+from glassbox_bt.modules.base import Module
+
+__all__ = ["NOT_BUILT", "stack"]
+
+NOT_BUILT = (
+    "text_encoder",
+    "sentiment",
+    "news",
+    "qualitative",
+    "drawdown",
+    "contagion",
+    "regime",
+)
+
+
+def stack() -> dict[str, Module]:
+    """Modules by name; importing them loads torch, so it happens here."""
+    from glassbox_bt.modules.analysts.quantitative import QuantitativeAnalyst
+    from glassbox_bt.modules.analysts.technical import TechnicalAnalyst
+    from glassbox_bt.modules.encoders.temporal import TemporalEncoder
+    from glassbox_bt.modules.fusion import LearnedFusion
+    from glassbox_bt.modules.risk.cvar import HistoricalCvar
+    from glassbox_bt.modules.risk.liquidity import Liquidity
+    from glassbox_bt.modules.risk.position_sizing import PositionSizing
+    from glassbox_bt.modules.risk.var import HistoricalVar
+    from glassbox_bt.modules.risk.volatility import GarchVolatility
+
+    modules: tuple[Module, ...] = (
+        TemporalEncoder(),
+        TechnicalAnalyst(),
+        GarchVolatility(),
+        HistoricalVar(),
+        HistoricalCvar(),
+        Liquidity(),
+        PositionSizing(),
+        QuantitativeAnalyst(),
+        LearnedFusion(),
+    )
+    return {module.name: module for module in modules}
