@@ -37,6 +37,8 @@ DELISTED = int(FillCode.DELISTED)
 ASSUMED_DELISTING = int(FillCode.ASSUMED_DELISTING)
 
 
+DUST = 1e-9  # cash for less than this fraction of the buys is a rounding error, and buys nothing
+
 ROW = np.dtype(
     [
         ("filled_session", np.int32),
@@ -134,8 +136,9 @@ def fill(t: int, w: World) -> None:
         w.days.interest[t] = interest
     _book_out(t, w)
     _trade(t, -1.0, 1.0, w)
-    wanted, cash = _wanted(t, w), w.hand.cash[0]
-    _trade(t, 1.0, 1.0 if wanted <= cash else max(cash, 0.0) / wanted, w)
+    wanted, cash = _wanted(t, w), max(w.hand.cash[0], 0.0)  # cash may lie a rounding error below zero
+    scale = 1.0 if wanted <= cash else cash / wanted
+    _trade(t, 1.0, scale if scale > DUST else 0.0, w)
     w.hand.n_orders[0] = 0
     _mark(t, w)
 
