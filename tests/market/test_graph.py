@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ def test_prefix_invariance_at_every_row() -> None:
     whole = list(snapshots(STORE.columns, days, RULE))
     for day, full in zip(days, whole, strict=True):
         prefix = {name: values[: day + 1] for name, values in STORE.columns.items()}
-        for left, right in zip(flat(only(prefix, day, RULE)), flat(full), strict=True):
+        for left, right in zip(flat(only(prefix, int(day), RULE)), flat(full), strict=True):
             np.testing.assert_array_equal(left, right)
 
 
@@ -107,7 +108,7 @@ def test_d_gra_03_sectors_need_a_date_and_are_unknown_before_it() -> None:
     sectors = sectors_as_of(records, STORE.tickers, decided_at)
     assert sectors[:, 0].tolist() == ["unknown", "Energy", "Utilities"]
     assert set(sectors[:, 2]) == {"unknown"}
-    for undated in (records.drop(columns="known_at"), records.assign(known_at=pd.NaT)):
+    for undated in (records.drop(columns="known_at"), records.assign(known_at=np.datetime64("NaT"))):
         with pytest.raises(ContractError, match="without `known_at`"):
             sectors_as_of(undated, STORE.tickers, decided_at)
 
@@ -213,7 +214,7 @@ def test_an_empty_universe_has_an_empty_graph() -> None:
         {"long_window": 29},
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, int]) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     (name,) = settings
     with pytest.raises(ContractError, match=f"`{name}`"):
         GraphRule(**settings)

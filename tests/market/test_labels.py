@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from tests.builders import base_columns, tiny_store
 SESSIONS = np.arange("2010-01-01", "2011-12-31", dtype="datetime64[D]").astype("datetime64[ns]")
 
 
-def one_name(close: FloatArray, open_: FloatArray | None = None, **columns: AnyArray) -> AnyArray:
+def one_name(close: FloatArray, open_: FloatArray | None = None, **columns: AnyArray) -> dict[str, AnyArray]:
     price = np.asarray(close, dtype=np.float64)[:, None]
     opens = price if open_ is None else np.asarray(open_, dtype=np.float64)[:, None]
     return {
@@ -26,11 +28,11 @@ def one_name(close: FloatArray, open_: FloatArray | None = None, **columns: AnyA
     }
 
 
-def labels_of(columns: AnyArray, *, has_opens: bool = True) -> dict[str, Label]:
+def labels_of(columns: Mapping[str, AnyArray], *, has_opens: bool = True) -> dict[str, Label]:
     return build_labels(columns, SESSIONS[: len(columns["close"])], has_opens=has_opens)
 
 
-def values_of(columns: AnyArray, *, has_opens: bool = True) -> dict[str, FloatArray]:
+def values_of(columns: Mapping[str, AnyArray], *, has_opens: bool = True) -> dict[str, FloatArray]:
     labels = labels_of(columns, has_opens=has_opens)
     return {name: label.values[:, 0] for name, label in labels.items()}
 

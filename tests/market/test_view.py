@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -90,7 +92,8 @@ def test_future_poison_is_unseen(poison: float) -> None:
         return out
 
     names = ("close", "volume", "macro.VIX_CLOSE")
-    poisoned = tiny_store(60, 4, **{name: after(30, STORE.columns[name]) for name in names})
+    changed: dict[str, Any] = {name: after(30, STORE.columns[name]) for name in names}
+    poisoned = tiny_store(60, 4, **changed)
     for days in ([30], [12, 29, 30]):
         clean, other = span_of(days), span_of(days, poisoned)
         for name in clean.blocks:
