@@ -1,7 +1,7 @@
 """Exchange sessions: dates, opens and closes in UTC, early closes honoured.
 
-The decision clock is the official close of a session (spec 0.2); the fill clock is the next session's open (or close). The end
-of the calendar is always given, never "today", so that the same market gives the same sessions on every day it is read (R10).
+The decision clock is the official close of a session (spec 0.2); the fill clock is the next session's open (or close).
+Both ends of the calendar are always given, never "today", so that a market has the same sessions whenever it is read (R10).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def check_calendar(name: str) -> None:
         )
 
 
-def sessions(name: str, first: AnyArray | np.datetime64 | str, last: AnyArray | np.datetime64 | str) -> Sessions:
+def sessions(name: str, first: np.datetime64 | str, last: np.datetime64 | str) -> Sessions:
     """Sessions of exchange ``name`` with ``first <= date <= last``.
 
     Parameters
@@ -61,7 +61,7 @@ def sessions(name: str, first: AnyArray | np.datetime64 | str, last: AnyArray | 
     MarketDataError
         If the calendar is unknown, does not reach that far, or there is no session between.
     """
-    low, high = np.datetime64(first, "D"), np.datetime64(last, "D")
+    low, high = (np.datetime64(day).astype("datetime64[D]") for day in (first, last))
     check_calendar(name)
     padded = _schedule(name, str(low - _PAD), str(high + _PAD))
     inside = (padded.dates >= low) & (padded.dates <= high)

@@ -1,11 +1,12 @@
 """What a market must be: what is refused, what is only counted.
 
-Refused (`MarketDataError`; nothing is repaired): missing columns, an empty market, duplicate or unsorted bars, dates with a time
-zone or a time of day, dates that are no sessions of the exchange, prices that are text, infinite, zero or negative, ``high <
-low``, text without a time zone, macro values without a rule that says when they were known, side tables that match no name.
+Refused (`MarketDataError`; nothing is repaired): missing columns, an empty market, duplicate or unsorted bars, dates with a
+time zone or a time of day, dates that are no sessions of the exchange, prices that are text, infinite, zero or negative,
+``high < low``, text without a time zone, macro values without a rule that says when they were known, side tables that match
+no name.
 
-Counted (`Checked.flags`) and left as they are: bars without a close, opens or closes outside the bar's range, missing volume,
-zero volume, extra columns, names of side tables without prices.
+Counted (`Checked.flags`) and left as they are: bars without a close, opens or closes outside the bar's range, missing
+volume, zero volume, extra columns, names of side tables without prices.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def _check_meta(raw: RawMarket) -> None:
         raise MarketDataError(f"`price_basis` must be one of {', '.join(BASES)}, got `{meta.price_basis}`.")
     if meta.known_at.get("prices", "close") != "close":
         raise MarketDataError(
-            f"`known_at.prices` must be `close`, got `{meta.known_at['prices']}`: a bar is known at its own close. Re-date the bars."
+            f"`known_at.prices` must be `close`, got `{meta.known_at['prices']}`: a bar is known at its own close. "
+            "Re-date the bars."
         )
     if len(raw.prices) == 0:
         raise MarketDataError("The market is empty: `prices` has no rows. Check the file and its `start` and `end`.")
@@ -118,12 +120,13 @@ def _bar_flags(prices: pd.DataFrame) -> dict[str, object]:
 def _renamed(name: str, table: pd.DataFrame, mapping: pd.DataFrame) -> pd.DataFrame:
     """Side tables speak of names as in ``prices``.
 
-    A dated row of the map holds from its ``start_date`` until before its ``end_date``; sectors have no date, so every row holds.
+    A dated row of the map holds from its ``start_date`` until before its ``end_date``; for sectors, which have no date,
+    every row holds.
     """
     if name not in _DAY_OF:
         return table
     renamed = table["ticker"].to_numpy().copy()
-    rows_of = table.groupby("ticker", sort=False).indices
+    rows_of = {str(ticker): np.asarray(rows) for ticker, rows in table.groupby("ticker", sort=False).indices.items()}
     day = None if _DAY_OF[name] is None else table[_DAY_OF[name]].to_numpy()
     for row in mapping.to_dict("records"):
         rows = rows_of.get(row["ticker"], np.empty(0, dtype=np.int64))

@@ -1,9 +1,9 @@
 """Booking out what stopped trading (R9).
 
-A close is carried for 5 sessions. On the sixth session without a bar the name is booked out at its last close x (1 +
-``delist_return``), whether or not it comes back later: nobody could know. A record in ``listings`` books it out earlier, on the
-first session after its last day on which the record was known, at its own return. The end of the data is no delisting: a name
-whose last bar is at most 5 sessions before the end is still held.
+A close is carried for 5 sessions. On the sixth session without a bar the name is booked out at its last close x
+(1 + ``delist_return``), whether or not it comes back later: nobody could know. A record in ``listings`` books it out
+earlier, on the first session after its last day on which the record was known, at its own return. The end of the data is
+no delisting: a name whose last bar is at most 5 sessions before the end is still held.
 
 A name that trades again is a new listing: it returns to the universe by the universe's rule.
 """
@@ -56,19 +56,20 @@ def book_out(panels: Panels, clock: Sessions, listings: pd.DataFrame | None, ass
     since = sessions_since_bar(panels.is_observed)
     price, code = np.full(since.shape, np.nan), np.zeros(since.shape)
     contradicted = 0
-    for row in () if listings is None else listings.itertuples(index=False):
-        if row.ticker not in panels.tickers:
+    rows = [] if listings is None else listings.to_dict("records")
+    for row in rows:
+        if row["ticker"] not in panels.tickers:
             continue
-        asset = panels.tickers.index(row.ticker)
-        after = int(np.searchsorted(clock.dates, np.datetime64(row.last_day, "D"), side="right"))
-        known = int(first_session_after(np.array([row.known_at], dtype="datetime64[ns]"), clock.closes_at)[0])
-        day = max(after, known)
+        asset = panels.tickers.index(row["ticker"])
+        after = int(np.searchsorted(clock.dates, np.datetime64(row["last_day"], "D"), side="right"))
+        known = first_session_after(np.array([row["known_at"]], dtype="datetime64[ns]"), clock.closes_at)
+        day = max(after, int(known[0]))
         if day >= len(clock.dates) or since[day, asset] > FILL_LIMIT:
             continue  # not known within the data, or too late: already booked out by assumption
         if since[day, asset] <= 0:
             contradicted += 1
             continue
-        price[day, asset] = panels.mark[day, asset] * (1.0 + row.delist_return)
+        price[day, asset] = panels.mark[day, asset] * (1.0 + float(row["delist_return"]))
         code[day, asset] = LISTED
     _assume(panels, since, price, code, assumed_return)
     return Delistings(price, code, _until_next_bar(code > 0, panels.is_observed), contradicted)

@@ -1,8 +1,9 @@
 """From the raw tables of a market to a `MarketStore`.
 
 1. Check the tables (`checks`), lay out the sessions of the exchange from the first bar to the last (`calendar`).
-2. Pivot bars to panels (`panels`). Prices become total-return units: that bar's price x adj_close / close (R6); volume moves the other way,
-   so that close x volume stays money. A missing bar is NaN. Only ``mark`` is carried forward, at most 5 sessions (D-MKT-02).
+2. Pivot bars to panels (`panels`). Prices become total-return units: that bar's price x adj_close / close (R6); volume moves
+   the other way, so that close x volume stays money. A missing bar is NaN. Only ``mark`` is carried forward, at most 5
+   sessions (D-MKT-02).
 3. Book out what stopped trading (`delisting`, R9).
 4. Decide the universe month by month (`universe`), then the benchmark.
    Names that never enter it get no place on the asset axis.
@@ -128,13 +129,13 @@ def _in_index(membership: pd.DataFrame, clock: Sessions, tickers: tuple[str, ...
 def _ever_members(universe: Universe, rule: UniverseRule) -> IntArray:
     """Positions of the names that are members at some time; the others get no place on the asset axis.
 
-    No look-ahead: a view holds the names that were members by its last day, whatever else the axis holds.
+    No look-ahead: a view holds the names that were members by its last day, whatever else is on the axis.
     """
     ever = np.flatnonzero(universe.member.any(axis=0)).astype(np.int64)
     if len(ever) == 0:
         raise MarketDataError(
-            f"No name ever enters the universe: it takes {rule.min_observed} bars within {rule.window} sessions, at the start of a "
-            "month. Give a longer history or lower `min_observed`."
+            f"No name ever enters the universe: it takes {rule.min_observed} bars within {rule.window} sessions, at the "
+            "start of a month. Give a longer history or lower `min_observed`."
         )
     return ever
 
@@ -156,7 +157,7 @@ def _columns(panels: Panels, gone: Delistings, member: BoolArray) -> dict[str, A
 
 def _month_start(clock: Sessions) -> FloatArray:
     months = clock.dates.astype("datetime64[M]")
-    return np.r_[True, months[1:] != months[:-1]].astype(np.float64)
+    return np.append(True, months[1:] != months[:-1]).astype(np.float64)
 
 
 def _features(columns: Mapping[str, AnyArray], features: Features | None) -> dict[str, AnyArray]:

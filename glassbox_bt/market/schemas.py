@@ -95,7 +95,8 @@ def _plain(table: str, column: str, kind: str, values: pd.Series) -> pd.Series:
 def _days(table: str, column: str, values: pd.Series) -> pd.Series:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         raise MarketDataError(
-            f"`{table}.{column}` carries the time zone {values.dtype.tz}. Give plain exchange dates (2020-01-31) without a zone."
+            f"`{table}.{column}` carries the time zone {values.dtype.tz}. "
+            "Give plain exchange dates (2020-01-31) without a zone."
         )
     if not pd.api.types.is_datetime64_any_dtype(values):
         values = _parsed_days(table, column, values)
@@ -117,7 +118,8 @@ def _parsed_days(table: str, column: str, values: pd.Series) -> pd.Series:
 
 def _moments(table: str, column: str, values: pd.Series) -> pd.Series:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[ns]")
+        utc: pd.Series = values.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[ns]")
+        return utc
     if pd.api.types.is_datetime64_any_dtype(values):
         raise MarketDataError(f"`{table}.{column}` has no time zone. Give UTC, for example 2020-01-31 21:30:00+00:00.")
     text = values.astype(str)
@@ -174,7 +176,7 @@ def _schema(name: str) -> pa.DataFrameSchema:
     checks = {
         "day": ([], False),
         "open day": ([], True),
-        "moment": ([], name == "listings" or name == "macro"),
+        "moment": ([], name in ("listings", "macro")),
         "name": ([pa.Check(lambda values: values != "", error="a name, not empty")], False),
         "text": ([], False),
         "number": ([finite], True),

@@ -1,8 +1,8 @@
 """When side tables were public, and their join as of each decision (R1).
 
-Rules: ``close`` (official close of the row's date, or of the next session), ``+n sessions`` (official close of the n-th session after
-the date), ``+n days`` (end of the n-th calendar day after, on the exchange's clock), ``HH:MM Zone`` (that wall-clock time of the date), ``column``
-(the table's own column ``known_at``, or ``published_at`` for news).
+Rules: ``close`` (official close of the row's date, or of the next session), ``+n sessions`` (official close of the n-th
+session after the date), ``+n days`` (end of the n-th calendar day after, on the exchange's clock), ``HH:MM Zone`` (that
+wall-clock time of the date), ``column`` (the table's own column ``known_at``, or ``published_at`` for news).
 """
 
 from __future__ import annotations
@@ -80,11 +80,12 @@ def with_known_at(table: pd.DataFrame, name: str, day: str, known_at: KnownAt, d
     stamps = np.full(len(out), _NEVER)
     groups = out.groupby("series", sort=False).indices if name == "macro" else {None: np.arange(len(out))}
     for series, rows in groups.items():
-        rule = known_at.rule(name, series, "column" if column is not None else default)
+        rule = known_at.rule(name, None if series is None else str(series), "column" if column is not None else default)
         what = name if series is None else f"macro.{series}"
         if rule is None or (rule == "column" and column is None):
             raise MarketDataError(
-                f"Nothing says when `{what}` was known. Add a column `known_at` (UTC), or a rule under [known_at] in market.toml."
+                f"Nothing says when `{what}` was known. "
+                "Add a column `known_at` (UTC), or a rule under [known_at] in market.toml."
             )
         days = out[day].to_numpy()[rows]
         stamps[rows] = column[rows] if rule == "column" and column is not None else known_at.apply(days, rule)
@@ -92,7 +93,7 @@ def with_known_at(table: pd.DataFrame, name: str, day: str, known_at: KnownAt, d
 
 
 def macro_columns(market: RawMarket, clock: Sessions, known_at: KnownAt) -> dict[str, AnyArray]:
-    """``macro.<SERIES>`` (n_sessions,): the latest value known at each decision, NaN after 10 sessions without a newer one."""
+    """``macro.<SERIES>`` (n_sessions,): the latest value known at each decision, NaN after 10 sessions without a newer."""
     if market.macro is None:
         return {}
     rows = with_known_at(market.macro, "macro", "date", known_at)
@@ -119,11 +120,12 @@ def _as_of(rows: pd.DataFrame, clock: Sessions) -> FloatArray:
 
 
 def news_records(market: RawMarket, clock: Sessions, known_at: KnownAt) -> pd.DataFrame:
-    """News in order of knowledge: ``known_at`` (UTC), ``session`` (first that may use it; n_sessions = none), ticker, text, ...
+    """News in order of knowledge, with ``known_at`` (UTC) and ``session``: the first that may use it, n_sessions if none.
 
     The rule ``column`` (the default) takes ``published_at``; any other rule counts from its UTC date.
     """
-    assert market.news is not None  # noqa: S101 - narrowed by the caller
+    if market.news is None:
+        raise MarketDataError("The market has no news table.")
     rule = known_at.rule("news", default="column")
     published = market.news["published_at"].to_numpy()
     stamps = published if rule == "column" else np.maximum(known_at.apply(published, str(rule)), published)

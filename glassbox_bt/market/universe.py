@@ -1,7 +1,7 @@
 """Who may be bought on a day, decided without hindsight (D-MKT-01).
 
-Membership is set on the first session of each month from what was known at the close before it, and holds for the month. A name
-that is booked out leaves at once.
+Membership is set on the first session of each month from what was known at the close before it, and holds for the month.
+A name that is booked out leaves at once.
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@
     DTWEXBGS = "+7 days"
     SPX_CLOSE = "close"
 
-Tables are found under their own names (``prices.parquet`` or ``prices.csv``, ``news``, ``macro``, ``sectors``, ``membership``,
-``listings``, ``ticker_map``) unless ``[files]`` points elsewhere. Only ``prices`` with ``date, ticker, close`` is compulsory.
+Tables are found under their own names (``prices.parquet`` or ``prices.csv``, ``news``, ``macro``, ``sectors``,
+``membership``, ``listings``, ``ticker_map``) unless ``[files]`` points elsewhere. Only ``prices`` with ``date, ticker,
+close`` is compulsory.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _meta(toml: Mapping[str, object]) -> MarketMeta:
     for key in ("name", "price_basis"):
         if _text(toml, key) is None:
             raise MarketDataError(
-                f"market.toml has no `{key}`. Add it{' (raw, split_adjusted or total_return)' if key == 'price_basis' else ''}."
+                f"market.toml has no `{key}`. `name` and `price_basis` (raw, split_adjusted or total_return) are compulsory."
             )
     card = toml.get("card", [])
     if not isinstance(card, list) or not all(isinstance(line, str) for line in card):
@@ -173,7 +174,7 @@ def _read_csv(name: str, path: Path) -> pd.DataFrame:
         path,
         keep_default_na=False,
         na_values={column: ["", "NaN", "nan", "NA"] for column in numbers},
-        dtype={column: "object" for column in words},
+        dtype=dict.fromkeys(words, "object"),
         low_memory=False,
     )
 

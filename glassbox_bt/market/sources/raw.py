@@ -1,7 +1,7 @@
 """A market as its source gives it, before anything is derived from it.
 
-`build_store` is a pure function of a `RawMarket` and its settings. So a look-ahead audit can poison, truncate or re-date these
-tables after a cut and build again: whatever still differs before the cut has looked ahead.
+`build_store` is a pure function of a `RawMarket` and its settings. So a look-ahead audit can poison, truncate or re-date
+these tables after a cut and build again: whatever still differs before the cut has looked ahead.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ class MarketMeta:
     benchmark : str or None
         A ticker of ``prices`` (then taken out of the universe), ``"macro.SERIES"``, or None for the equal-weight universe.
     known_at : Mapping[str, str]
-        When a table's rows were public: table name, or ``"macro.SERIES"``, to a rule. Rules: ``"close"`` (official close of the
-        row's date), ``"+2 sessions"``, ``"+7 days"``, ``"16:15 America/New_York"``, ``"column"`` (a column ``known_at``).
+        When a table's rows were public: table name, or ``"macro.SERIES"``, to a rule. Rules: ``"close"`` (official close
+        of the row's date), ``"+2 sessions"``, ``"+7 days"``, ``"16:15 America/New_York"``, ``"column"`` (a column
+        ``known_at``).
     card : tuple[str, ...]
         Sentences that state the gaps of the data; printed in the report.
     """

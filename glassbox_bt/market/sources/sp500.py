@@ -9,8 +9,8 @@ from glassbox_bt.market.sources.raw import MarketMeta, RawMarket
 __all__ = ["FIRST_DAY", "sp500"]
 
 FIRST_DAY = "1996-01-02"
-"""Prices before 2000 only serve look-back. Four years cover the universe's 504 sessions and GARCH's 1,000; earlier prices, rounded
-to 3 decimals, move in steps of up to 1 % (AAPL at 0.26 in 1990)."""
+"""Prices before 2000 only serve look-back. Four years cover the universe's 504 sessions and GARCH's 1,000; earlier prices,
+rounded to 3 decimals, move in steps of up to 1 % (AAPL at 0.26 in 1990)."""
 
 CARD = (
     "20 large US stocks that were still listed and large at the end of 2022: survivors only, so results are biased upwards.",
@@ -19,7 +19,8 @@ CARD = (
     "Data end on 2022-12-28. Prices are rounded to 3 decimals, which quantises the small prices of early years.",
     "RRC repeats its last price on 13 % of its days (18 % of 1996, 22 % of 2000), which are not marked as missing.",
     "The benchmark is the S&P 500 price index: it carries no dividends, while the stocks do.",
-    "VIX (2014 to 2019) and WTI oil (1986 to 2019) are the only macro series; VIX is known on the next session, oil a week later.",
+    "VIX (2014 to 2019) and WTI oil (1986 to 2019) are the only macro series; VIX is known on the next session, oil a week "
+    "later.",
 )
 
 

@@ -1,6 +1,6 @@
 """The causal record of a synthetic market, drawn before any price.
 
-Each draw comes from a stream named after what it is for (and after the name it belongs to), so more names, a longer text or one
+Each draw comes from a stream named after what it is for (and after the name it belongs to), so more names, no text or one
 halt fewer leave all other draws as they were.
 """
 
@@ -43,11 +43,11 @@ class SyntheticTruth:
     names : DataFrame
         ``ticker, company, sector, beta, sector_loading, idio_vol`` (daily), ``start_price, base_volume``.
     drivers : DataFrame
-        ``date, ticker, driver, signal, effect``: the planted signal at the close of ``date`` and the expected log return of the
-        next session that it causes. Empty without a planted effect.
+        ``date, ticker, driver, signal, effect``: the planted signal at the close of ``date`` and the expected log return
+        of the next session that it causes. Empty without a planted effect.
     text_effects : DataFrame
-        ``doc_id, ticker, published_at, event, sign, first_session, gap_effect, drift_effect, drift_sessions``: log returns added
-        to the open of the first session and to each of the sessions from it on.
+        ``doc_id, ticker, published_at, event, sign, first_session, gap_effect, drift_effect, drift_sessions``: added to the
+        open of the first session, and to each of ``drift_sessions`` from it on, in conditional deviations.
     halts, delistings, splits : DataFrame
         ``ticker, first_day, last_day``; ``ticker, last_day, delist_return, announced``; ``ticker, day, ratio``.
     """

@@ -51,12 +51,12 @@ def draw_text(draws: Draws, clock: Sessions, names: pd.DataFrame, text_edge: flo
     """One row per headline: ``doc_id, ticker, published_at`` (UTC), ``event, sign, text`` and its planted effect."""
     years = (clock.dates[-1] - clock.dates[0]).astype(int) / 365.25
     rows: list[dict[str, object]] = []
-    for name in names.itertuples(index=False):
-        rng = draws.rng("text", name.ticker)
+    for ticker, company in zip(names["ticker"], names["company"], strict=True):
+        rng = draws.rng("text", ticker)
         for number in range(int(rng.poisson(_EVENTS_A_YEAR * years))):
             event, sign = list(_HEADLINES)[int(rng.integers(len(_HEADLINES)))]
-            text = _HEADLINES[event, sign].format(company=name.company, ticker=name.ticker)
-            rows.append(_headline(f"{name.ticker}-{number:04d}", name.ticker, _moment(rng, clock), (event, sign, text)))
+            text = _HEADLINES[event, sign].format(company=company, ticker=ticker)
+            rows.append(_headline(f"{ticker}-{number:04d}", ticker, _moment(rng, clock), (event, sign, text)))
     rng = draws.rng("text", "market")
     for number in range(int(rng.poisson(_EVENTS_A_YEAR * years))):
         note = _MARKET_NOTES[int(rng.integers(len(_MARKET_NOTES)))]
@@ -75,11 +75,13 @@ def draw_text(draws: Draws, clock: Sessions, names: pd.DataFrame, text_edge: flo
 def text_effects(table: pd.DataFrame, tickers: list[str], n_sessions: int) -> TextEffects:
     """Sum of the planted effects of all headlines."""
     gap, drift = np.zeros((n_sessions, len(tickers))), np.zeros((n_sessions, len(tickers)))
-    place = {ticker: at for at, ticker in enumerate(tickers)}
-    for row in table.itertuples(index=False):
-        if row.ticker in place and row.first_session < n_sessions:
-            gap[row.first_session, place[row.ticker]] += row.gap_effect
-            drift[row.first_session : row.first_session + DRIFT_SESSIONS, place[row.ticker]] += row.drift_effect
+    place = pd.Index(tickers).get_indexer(pd.Index(table["ticker"]))
+    first = table["first_session"].to_numpy()
+    for later in range(DRIFT_SESSIONS):
+        here = (place >= 0) & (first + later < n_sessions)
+        if later == 0:
+            np.add.at(gap, (first[here], place[here]), table["gap_effect"].to_numpy()[here])
+        np.add.at(drift, (first[here] + later, place[here]), table["drift_effect"].to_numpy()[here])
     return TextEffects(gap, drift)
 
 
