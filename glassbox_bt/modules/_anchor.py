@@ -162,9 +162,7 @@ def fit_logit(inputs: AnyArray, event: AnyArray, *, penalty: float = 0.01) -> Li
         return LinearAnchor(np.zeros(inputs.shape[-1]), float(base), "logistic")
     model = LogisticRegression(C=1.0 / (2.0 * penalty * n_rows), max_iter=1000, tol=1e-8)
     model.fit(inputs[rows], happened)
-    return LinearAnchor(
-        np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0]), "logistic"
-    )
+    return LinearAnchor(np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0]), "logistic")
 
 
 def _usable(inputs: AnyArray, target: AnyArray) -> BoolArray:
@@ -196,13 +194,9 @@ class RankScale:
         """The distribution of all finite ``scores``."""
         ordered = np.sort(np.asarray(scores, dtype=np.float64)[np.isfinite(scores)])
         if ordered.size == 0:
-            raise TrainingError(
-                "A rank scale needs at least one finite score, got none. Lengthen the train part."
-            )
+            raise TrainingError("A rank scale needs at least one finite score, got none. Lengthen the train part.")
         if ordered.size > MAX_REFERENCE:
-            ordered = ordered[
-                np.linspace(0, ordered.size - 1, MAX_REFERENCE).round().astype(np.int64)
-            ]
+            ordered = ordered[np.linspace(0, ordered.size - 1, MAX_REFERENCE).round().astype(np.int64)]
         return cls(ordered)
 
     def rank(self, scores: AnyArray) -> FloatArray:

@@ -154,9 +154,7 @@ def weights_of(network: nn.Module) -> dict[str, AnyArray]:
 
 def network_from(network: nn.Module, weights: Mapping[str, AnyArray]) -> nn.Module:
     """The given network with those weights, in evaluation mode, on the CPU."""
-    network.load_state_dict(
-        {name: torch.from_numpy(np.array(one)) for name, one in weights.items()}
-    )
+    network.load_state_dict({name: torch.from_numpy(np.array(one)) for name, one in weights.items()})
     return network.eval()
 
 
@@ -167,9 +165,7 @@ def tensors_of(network: nn.Module) -> dict[str, Tensor]:
 
 def to_batch(arrays: Mapping[str, AnyArray], device: str) -> Batch:
     """The arrays as tensors on that device."""
-    return {
-        name: torch.from_numpy(np.ascontiguousarray(one)).to(device) for name, one in arrays.items()
-    }
+    return {name: torch.from_numpy(np.ascontiguousarray(one)).to(device) for name, one in arrays.items()}
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,11 @@ class Schedule:
                 "`warmup_share` must lie in [0, 1) and `rows_share` in (0, 1], got "
                 f"{self.warmup_share} and {self.rows_share}."
             )
+
+    @classmethod
+    def of(cls, settings: Any) -> Schedule:
+        """The schedule in a module's settings, whose fields have the names above."""
+        return cls(**{one.name: getattr(settings, one.name) for one in fields(cls)})
 
     def rate(self, step: int, n_steps: int) -> float:
         """Learning rate of optimiser step ``step`` (0 first) out of ``n_steps``."""
@@ -217,9 +222,7 @@ def train_network(
     with deterministic(ctx.device):
         torch.manual_seed(ctx.stream("init"))
         network = build().to(ctx.device)
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-        )
+        optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
         run = _Run(network, optimiser, best=tensors_of(network))
         owner = _fingerprint(run, rows, schedule, ctx)
         if not _resume(run, owner, ctx):

@@ -146,16 +146,7 @@ class TemporalEncoder:
     @property
     def schedule(self) -> Schedule:
         """How long and how fast the network learns."""
-        return Schedule(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            clip=self.clip,
-            patience=self.patience,
-            warmup_share=self.warmup_share,
-            rows_share=self.rows_share,
-        )
+        return Schedule.of(self)
 
     @property
     def reads(self) -> tuple[Read, ...]:
