@@ -16,12 +16,12 @@ from glassbox_bt.types import Action, AnyArray, FloatArray
 __all__ = [
     "RISK_STATES",
     "Thresholds",
+    "branch_prior",
     "fusion_rule",
     "quantitative_rule",
     "recommendation",
     "risk_state",
     "technical_direction",
-    "text_weight",
 ]
 
 RISK_STATES = ("low", "moderate", "elevated", "high", "severe")
@@ -96,24 +96,29 @@ def quantitative_rule(row: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
     }
 
 
-def text_weight(confidence: AnyArray, event_count: AnyArray, available: AnyArray) -> FloatArray:
-    """Unnormalised weight of the text branch: 0.30 × confidence × ln(1 + n) / ln 251, exactly 0 without text."""
+def branch_prior(
+    q_confidence: AnyArray, t_confidence: AnyArray, event_count: AnyArray, text_available: AnyArray
+) -> FloatArray:
+    """Weights of the quantitative and the text branch, (..., 2), adding up to 1; exactly (1, 0) without text.
+
+    0.70 × (0.5 + 0.5 × confidence) against 0.30 × confidence × ln(1 + n) / ln 251, for n text events.
+    """
     events = np.clip(np.log1p(event_count) / np.log(251.0), 0.0, 1.0)
-    return np.asarray(0.30 * confidence * events * available)
+    quant = 0.70 * (0.5 + 0.5 * q_confidence)
+    text = 0.30 * t_confidence * events * text_available
+    return np.stack([quant / (quant + text), text / (quant + text)], axis=-1)
 
 
 def fusion_rule(row: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
-    """Weights, signal, risk, confidence, action and multiplier of the closed formula of spec §21.1.
+    """Signal, risk, confidence, action and multiplier of the closed formula of spec §21.1.
 
     ``row`` holds ``q_signal, q_risk, q_confidence`` (the quantitative branch), ``t_signal, t_risk, t_confidence,
     event_count, text_available`` (text, neutral where absent) and ``recommended_capital_fraction``. The multiplier is
     of the recommended size, not a fraction of equity (D-FUS-01).
     """
     q_conf, t_conf = row["q_confidence"], row["t_confidence"]
-    quant = 0.70 * (0.5 + 0.5 * q_conf)
-    text = text_weight(t_conf, row["event_count"], row["text_available"])
-    w_quant, w_text = quant / (quant + text), text / (quant + text)
-    raw = w_quant * row["q_signal"] + w_text * row["t_signal"]
+    weights = branch_prior(q_conf, t_conf, row["event_count"], row["text_available"])
+    raw = weights[..., 0] * row["q_signal"] + weights[..., 1] * row["t_signal"]
     mixed = t_conf * row["t_risk"] + (1.0 - t_conf) * row["q_risk"]
     risk = 0.75 * row["q_risk"] + 0.25 * mixed
     damped = raw * (1.0 - 0.5 * np.clip((risk - 0.5) / 0.5, 0.0, 1.0))
@@ -123,8 +128,6 @@ def fusion_rule(row: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
     action = recommendation(signal, risk, confidence, row["recommended_capital_fraction"], FUSION)
     action = np.where((risk >= SEVERE_RISK) & (signal < 0.0), Action.SELL, action)
     return {
-        "rule_quantitative_weight": w_quant,
-        "rule_qualitative_weight": w_text,
         "fusion_rule_signal": signal,
         "fusion_rule_risk_score": risk,
         "fusion_rule_confidence": confidence,

@@ -12,7 +12,6 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glassbox_bt.errors import TrainingError
 from glassbox_bt.modules._anchor import (
     LinearAnchor,
     RankScale,
@@ -22,24 +21,22 @@ from glassbox_bt.modules._anchor import (
     information_coefficient,
 )
 from glassbox_bt.modules._attribution import RISKS, first_largest, normalised
+from glassbox_bt.modules._outcomes import Outcomes
 from glassbox_bt.modules._risk_attention import RiskAttention
 from glassbox_bt.modules._training import (
     ArrayRows,
     Batch,
     Schedule,
     Training,
-    holdout_split,
     network_from,
     predict_in_blocks,
     train_network,
 )
 from glassbox_bt.modules.base import FitContext, rounded
-from glassbox_bt.types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
+from glassbox_bt.types import AnyArray, BoolArray, Float32Array, FloatArray
 
-__all__ = ["HORIZON", "Heads", "Outcomes", "QuantitativeModel", "Sizes", "quality", "train"]
+__all__ = ["Heads", "QuantitativeModel", "Sizes", "TrainRows", "quality", "train"]
 
-HORIZON = 20  # sessions; the longest of the labels
-MIN_VOL = 1e-4  # annualised; below it a name stood still and its risk-adjusted return means nothing
 LOSS_WEIGHTS = (0.40, 0.35, 0.25)  # signal, event, side (spec §20)
 N_RISKS = len(RISKS)
 
@@ -67,57 +64,11 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
-    """Input rows with what became of them, parted into fitting rows and a purged hold-out.
-
-    ``signal`` is tanh of the risk-adjusted return over its deviation among the fitting rows; ``event`` 1 where the
-    drawdown reached the threshold; ``side`` 1 where the risk-adjusted return exceeded the fitting rows' median.
-    """
+class TrainRows:
+    """Input rows (n_rows, 11) with a known outcome."""
 
     x: FloatArray
-    signal: FloatArray
-    event: FloatArray
-    side: FloatArray
-    fitting: BoolArray
-    held_out: BoolArray
-
-    @classmethod
-    def of(
-        cls,
-        x: FloatArray,
-        days: IntArray,
-        labels: tuple[FloatArray, FloatArray, FloatArray],
-        *,
-        event_drawdown: float,
-        holdout: float,
-    ) -> Outcomes:
-        """Rows with known outcomes; ``labels`` are forward log return, annualised vol and drawdown of each row."""
-        forward, vol, drawdown = labels
-        usable = np.isfinite(forward) & (vol > MIN_VOL) & np.isfinite(drawdown)
-        x, days, drawdown = x[usable], days[usable], drawdown[usable]
-        adjusted = forward[usable] / (vol[usable] * np.sqrt(HORIZON / 252.0))
-        seen = np.unique(days)
-        if not len(seen):
-            raise TrainingError(
-                "The quantitative analyst has no train row with known inputs and outcome. "
-                "Give the chunk a longer train part."
-            )
-        early, late = holdout_split(seen, holdout, HORIZON)
-        fitting, held_out = np.isin(days, seen[early]), np.isin(days, seen[late])
-        spread = float(np.std(adjusted[fitting])) if fitting.any() else 0.0
-        if not spread > 0.0:
-            raise TrainingError(
-                f"The quantitative analyst has {int(fitting.sum())} fitting rows with a spread of {spread} "
-                f"before its hold-out of {int(held_out.sum())} rows. Give the chunk a longer train part."
-            )
-        return cls(
-            x,
-            np.tanh(adjusted / spread),
-            (drawdown >= event_drawdown).astype(np.float64),
-            (adjusted > np.median(adjusted[fitting])).astype(np.float64),
-            fitting,
-            held_out,
-        )
+    outcomes: Outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +115,19 @@ class QuantitativeModel:
 
     @classmethod
     def of_anchors(
-        cls, rows: Outcomes, sizes: Sizes, penalties: tuple[float, float], *, on_anchors: bool
+        cls, rows: TrainRows, sizes: Sizes, penalties: tuple[float, float], *, on_anchors: bool
     ) -> QuantitativeModel:
         """Anchors of the fitting rows, (ridge, logit) penalties; ranks are set by `with_scales`."""
-        fitting, (ridge, logit) = rows.fitting, penalties
+        known, (ridge, logit) = rows.outcomes, penalties
+        fitting = known.fitting
         scaler = Standardiser.fit(rows.x[fitting])
         z = scaler.pairs(rows.x[fitting])
         unset = RankScale(np.zeros(1))
         return cls(
             scaler,
-            fit_ridge(z, rows.signal[fitting], penalty=ridge),
-            fit_logit(z, rows.event[fitting], penalty=logit),
-            fit_logit(z, rows.side[fitting], penalty=logit),
+            fit_ridge(z, known.signal[fitting], penalty=ridge),
+            fit_logit(z, known.event[fitting], penalty=logit),
+            fit_logit(z, known.side[fitting], penalty=logit),
             unset,
             unset,
             sizes,
@@ -274,14 +226,15 @@ class QuantitativeModel:
 
 
 def train(
-    model: QuantitativeModel, rows: Outcomes, schedule: Schedule, ctx: FitContext
+    model: QuantitativeModel, rows: TrainRows, schedule: Schedule, ctx: FitContext
 ) -> tuple[QuantitativeModel, Training]:
     """Train the residual; where no epoch beats the start on the hold-out, the model stays without a network."""
+    known = rows.outcomes
 
     def source(mask: BoolArray) -> ArrayRows:
         x = rows.x[mask]
         risks, available, context = model.network_inputs(x, np.isfinite(x[:, :N_RISKS]))
-        targets = np.stack([rows.signal[mask], rows.event[mask], rows.side[mask]], axis=1)
+        targets = np.stack([one[mask] for one in (known.signal, known.event, known.side)], axis=1)
         return ArrayRows(
             {
                 "risks": risks,
@@ -292,7 +245,7 @@ def train(
             }
         )
 
-    training = train_network(model.sizes.network, _loss, source(rows.fitting), source(rows.held_out), schedule, ctx)
+    training = train_network(model.sizes.network, _loss, source(known.fitting), source(known.held_out), schedule, ctx)
     learned = training.best if training.best_epoch > 0 else {}
     return replace(model, weights=learned), training
 
@@ -306,24 +259,24 @@ def _loss(network: nn.Module, batch: Batch) -> Tensor:
     return LOSS_WEIGHTS[0] * signal + LOSS_WEIGHTS[1] * event + LOSS_WEIGHTS[2] * side
 
 
-def quality(model: QuantitativeModel, rows: Outcomes) -> dict[str, object]:
+def quality(model: QuantitativeModel, rows: TrainRows) -> dict[str, object]:
     """Hold-out figures of model, anchor and base rate; none of them chooses anything."""
-    heads, held = model.heads(rows.x[rows.held_out]), rows.held_out
-    available = np.isfinite(rows.x[held][:, :N_RISKS])
-    same = first_largest(heads.attention, available) == first_largest(np.abs(rounded(heads.deltas)), available)
-    event, side = rows.event[held], rows.side[held]
-    base = rows.event[rows.fitting].mean()
-    z, target = model.scaler.pairs(rows.x[rows.fitting]), rows.signal[rows.fitting]
-    left = target - model.signal.linear(z)
+    known = rows.outcomes
+    held, fitting = known.held_out, known.fitting
+    heads, available = model.heads(rows.x[held]), np.isfinite(rows.x[held][:, :N_RISKS])
+    moved = first_largest(np.abs(rounded(heads.deltas)), available)
+    event, side = known.event[held], known.side[held]
+    base, target = known.event[fitting].mean(), known.signal[fitting]
+    left = target - model.signal.linear(model.scaler.pairs(rows.x[fitting]))
     return {
         "network_speaks": bool(model.weights),
-        "holdout_ic_signal": information_coefficient(heads.signal, rows.signal[held]),
-        "holdout_ic_signal_anchor": information_coefficient(heads.signal_anchor, rows.signal[held]),
+        "holdout_ic_signal": information_coefficient(heads.signal, known.signal[held]),
+        "holdout_ic_signal_anchor": information_coefficient(heads.signal_anchor, known.signal[held]),
         "holdout_brier_event": float(np.mean((heads.risk - event) ** 2)),
         "holdout_brier_event_anchor": float(np.mean((heads.risk_anchor - event) ** 2)),
         "holdout_brier_event_base_rate": float(np.mean((base - event) ** 2)),
         "holdout_brier_side": float(np.mean((heads.side - side) ** 2)),
-        "driver_agreement": float(np.mean(same)),
+        "driver_agreement": float(np.mean(first_largest(heads.attention, available) == moved)),
         "target_r2_from_inputs": 1.0 - float(np.var(left) / np.var(target)),  # D-SYN-01
     }
 

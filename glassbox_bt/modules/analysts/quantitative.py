@@ -27,10 +27,11 @@ from glassbox_bt.modules._formulas import (
     recommendation,
     risk_state,
 )
+from glassbox_bt.modules._outcomes import LABELS, Outcomes
 from glassbox_bt.modules._quantitative_model import (
-    Outcomes,
     QuantitativeModel,
     Sizes,
+    TrainRows,
     quality,
     train,
 )
@@ -48,7 +49,6 @@ from glassbox_bt.types import Answers, AnyArray, FloatArray, Kind, Read, Reason,
 
 __all__ = ["FittedQuantitative", "QuantitativeAnalyst"]
 
-LABELS = ("forward_log_return_20d", "forward_vol_20d", "forward_drawdown_10d")
 CONTEXT = (
     "technical.trend_score",
     "technical.momentum_score",
@@ -182,7 +182,7 @@ class QuantitativeAnalyst:
         """Fit the variant that the settings name; the closed formula needs no fit."""
         if self.variant == "rule":
             return (Candidate("rule", FittedQuantitative(self, None)),)
-        rows = _outcomes(train_view, self)
+        rows = _train_rows(train_view, self)
         penalties = (self.ridge_penalty, self.logit_penalty)
         on_anchors = self.variant != "network"
         model = QuantitativeModel.of_anchors(rows, self.sizes, penalties, on_anchors=on_anchors)
@@ -191,7 +191,7 @@ class QuantitativeAnalyst:
         if self.variant != "anchor":
             model, training = train(model, rows, self.schedule, ctx)
             history, summary = training.history, dict(training.summary)
-        heads = model.heads(rows.x[rows.held_out])
+        heads = model.heads(rows.x[rows.outcomes.held_out])
         model = model.with_scales(rounded(heads.signal), rounded(heads.risk))
         summary |= quality(model, rows)
         return (Candidate(self.variant, FittedQuantitative(self, model), history, summary),)
@@ -270,18 +270,17 @@ def _inputs(span: Span) -> tuple[FloatArray, NDArray[np.int8]]:
     return x, reason
 
 
-def _outcomes(train_view: TrainView, settings: QuantitativeAnalyst) -> Outcomes:
+def _train_rows(train_view: TrainView, settings: QuantitativeAnalyst) -> TrainRows:
     x, reason = _inputs(train_view)
     known = reason == Reason.KNOWN
-    days = np.broadcast_to(train_view.days[:, None], known.shape)[known]
-    forward, vol, drawdown = (train_view.label(name)[known] for name in LABELS)
-    return Outcomes.of(
-        x[known],
-        days,
-        (forward, vol, drawdown),
+    outcomes = Outcomes.of(
+        np.broadcast_to(train_view.days[:, None], known.shape)[known],
+        tuple(train_view.label(name)[known] for name in LABELS),
         event_drawdown=settings.event_drawdown,
         holdout=settings.holdout,
+        module=settings.name,
     )
+    return TrainRows(x[known][outcomes.usable], outcomes)
 
 
 def _learned(model: QuantitativeModel, x: FloatArray) -> dict[str, AnyArray]:

@@ -1,0 +1,94 @@
+"""What became of a decision, as the synthesis layers learn it: never a formula of their inputs (D-SYN-01)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from glassbox_bt.errors import TrainingError
+from glassbox_bt.modules._training import holdout_split
+from glassbox_bt.types import BoolArray, FloatArray, IntArray
+
+__all__ = ["HORIZON", "LABELS", "Outcomes", "sigma_over_horizon"]
+
+HORIZON = 20  # sessions; the longest of the labels
+LABELS = ("forward_log_return_20d", "forward_vol_20d", "forward_drawdown_10d")
+MIN_VOL = 1e-4  # annualised; below it a name stood still and its risk-adjusted return means nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Realised outcomes of some rows, parted into fitting rows and a purged hold-out at the end.
+
+    Parameters
+    ----------
+    usable : BoolArray
+        Which of the rows handed in have a known outcome; all other arrays hold those only.
+    signal : FloatArray
+        tanh of the forward return over its realised volatility, scaled by its deviation among the fitting rows.
+    event : FloatArray
+        1 where the drawdown within 10 sessions reached the threshold, else 0.
+    side : FloatArray
+        1 where the risk-adjusted return exceeded the median of the fitting rows, else 0.
+    fitting, held_out : BoolArray
+        No label of a fitting row reaches into the hold-out.
+    """
+
+    usable: BoolArray
+    signal: FloatArray
+    event: FloatArray
+    side: FloatArray
+    fitting: BoolArray
+    held_out: BoolArray
+
+    @classmethod
+    def of(
+        cls,
+        days: IntArray,
+        labels: tuple[FloatArray, ...],
+        *,
+        event_drawdown: float,
+        holdout: float,
+        module: str,
+    ) -> Outcomes:
+        """Outcomes of rows of ``days``; ``labels`` are the values of ``LABELS``, each (n_rows,).
+
+        Raises
+        ------
+        TrainingError
+            No row has a known outcome, or none is left to fit on before the hold-out.
+        """
+        forward, vol, drawdown = labels
+        usable = np.isfinite(forward) & (vol > MIN_VOL) & np.isfinite(drawdown)
+        adjusted = forward[usable] / sigma_over_horizon(vol[usable])
+        fitting, held_out = _parted(days[usable], holdout)
+        spread = float(np.std(adjusted[fitting])) if fitting.any() else 0.0
+        if not spread > 0.0:
+            raise TrainingError(
+                f"`{module}` has {int(fitting.sum())} train rows with a known outcome before its hold-out of "
+                f"{int(held_out.sum())} rows, with a spread of {spread}. Give the chunk a longer train part."
+            )
+        return cls(
+            usable,
+            np.tanh(adjusted / spread),
+            (drawdown[usable] >= event_drawdown).astype(np.float64),
+            (adjusted > np.median(adjusted[fitting])).astype(np.float64),
+            fitting,
+            held_out,
+        )
+
+
+def sigma_over_horizon(vol: FloatArray) -> FloatArray:
+    """Annualised volatility as the deviation over the 20 sessions of the return."""
+    return np.asarray(vol * np.sqrt(HORIZON / 252.0), dtype=np.float64)
+
+
+def _parted(days: IntArray, holdout: float) -> tuple[BoolArray, BoolArray]:
+    """Shares are of the days that have a row: the last sessions of a train part have no known label yet."""
+    seen = np.unique(days)
+    if not len(seen):
+        nothing = np.zeros(0, dtype=bool)
+        return nothing, nothing
+    early, late = holdout_split(seen, holdout, HORIZON)
+    return np.isin(days, seen[early]), np.isin(days, seen[late])
