@@ -16,7 +16,7 @@ from glassbox_bt.errors import RunFolderError
 from glassbox_bt.reporting.record import STACK, TEST, MetricRow, RunRecord, table_source
 from glassbox_bt.reporting.report import Value
 
-__all__ = ["CAPITAL", "DERIVED", "EQUITY", "NOT_A_STAGE", "best_rival", "derived", "is_known"]
+__all__ = ["CAPITAL", "DERIVED", "EQUITY", "NOT_A_STAGE", "best_rival", "derived", "is_known", "starting_capital"]
 
 Arguments = Mapping[str, str]
 IDENTITY = ("name", "plan_digest", "code_digest", "data_fingerprint", "versions", "seeds", "artefacts")
@@ -40,6 +40,11 @@ def best_rival(record: RunRecord, chunk: int, measure: str) -> MetricRow | None:
     """The rival with the largest ``measure`` on test, the first of equals; None if none has a known value."""
     rows = [row for row in record.rows(chunk, selection=False) if row.strategy != STACK and is_known(row, measure)]
     return max(rows, key=lambda row: float(row.content[measure]), default=None)
+
+
+def starting_capital(record: RunRecord) -> float:
+    """Money at the start of every test period."""
+    return _number(record.resolve(CAPITAL))
 
 
 def _n_chunks(record: RunRecord, _: Arguments) -> Value:
@@ -110,13 +115,13 @@ def _n_cached(record: RunRecord, _: Arguments) -> Value:
 def _final_wealth(record: RunRecord, of: Arguments) -> Value:
     """Equity at the end of test over the capital at its start."""
     last = record.resolve(table_source(EQUITY, "last(equity)", **_book(of)))
-    return _number(last) / _number(record.resolve(CAPITAL))
+    return _number(last) / starting_capital(record)
 
 
 def _deepest_drawdown(record: RunRecord, of: Arguments) -> Value:
     """Smallest equity over its running peak, minus one; negative = loss, the start of test counts as a peak."""
     equity = record.part(f"{EQUITY}?{urlencode(_book(of), quote_via=quote)}")["equity"]
-    peak = equity.cummax().clip(lower=_number(record.resolve(CAPITAL)))
+    peak = equity.cummax().clip(lower=starting_capital(record))
     return float((equity / peak - 1.0).min())
 
 
@@ -133,6 +138,11 @@ def _number(value: Value) -> float:
 def _key(record: RunRecord, of: Arguments) -> Value:
     """One of the sorted keys of a mapping in the manifest: names are recorded too."""
     return str(sorted(record.mapping(of["of"]))[int(of["place"])])
+
+
+def _count(record: RunRecord, of: Arguments) -> Value:
+    """Number of entries of a list in the manifest."""
+    return len(record.manifest.get(of["of"].removeprefix("/"), []))
 
 
 def _identity(record: RunRecord, _: Arguments) -> Value:
@@ -155,5 +165,6 @@ DERIVED: Mapping[str, Callable[[RunRecord, Arguments], Value]] = {
     "final_wealth": _final_wealth,
     "deepest_drawdown": _deepest_drawdown,
     "key": _key,
+    "count": _count,
     "identity": _identity,
 }

@@ -93,8 +93,8 @@ class Picture:
 
     days: tuple[str, ...]
     panels: tuple[Panel, ...]
-    width: float = 4.6
-    height: float = 4.2
+    width: float = 3.8
+    height: float = 4.0
 
     def __post_init__(self) -> None:
         for panel in self.panels:
@@ -129,7 +129,9 @@ def to_svg(picture: Picture, key: str) -> str:
         "path.simplify": True,
         "path.simplify_threshold": 0.2,
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whoever drew before (quantstats, seaborn) left its own
+        mpl.rcParams.update(settings)
         figure = Figure(figsize=(picture.width, picture.height))
         FigureCanvasSVG(figure)
         heights = [panel.height for panel in picture.panels]
@@ -141,7 +143,8 @@ def to_svg(picture: Picture, key: str) -> str:
         for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
             _draw(axes, panel, days, colours)
         _label_days(grid[-1, 0])
-        figure.subplots_adjust(left=0.15, right=0.985, top=0.965, bottom=0.075, hspace=0.22)
+        margin = 0.28 / picture.height
+        figure.subplots_adjust(left=0.155, right=0.985, top=1.0 - margin, bottom=margin, hspace=0.2)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _tidy(text.getvalue(), colours, key)

@@ -10,6 +10,7 @@ from glassbox_bt.reporting.record import RunRecord
 from glassbox_bt.reporting.report import Report, prose
 from glassbox_bt.reporting.sections import ALL
 from glassbox_bt.reporting.sections.phrases import quoted
+from glassbox_bt.reporting.sections.verdict import labels
 from glassbox_bt.reporting.tearsheets import write_tearsheets
 from glassbox_bt.runs.artefacts import write_whole
 
@@ -46,6 +47,7 @@ def build_report(record: RunRecord, *, progress: Progress | None = None) -> Repo
         title=prose(quoted(record, f"{manifest}/title")),
         question=prose(quoted(record, f"{manifest}/question")),
         made=prose("glassbox run ", quoted(record, f"{manifest}/name"), ", ", quoted(record, f"{manifest}/created_at")),
+        labels=labels(record),
         sections=tuple(sections),
     )
 

@@ -313,6 +313,7 @@ class Report:
     title: Prose
     question: Prose
     made: Prose
+    labels: tuple[Prose, ...]
     sections: tuple[Section, ...]
 
 
@@ -414,6 +415,7 @@ STYLES: Mapping[str, Callable[[Value], str]] = {
     "strategy": _strategy,
     "codes": _codes,
     "plain": _plain,
+    "date": str,
     "yes_no": _yes_no,
     "integer": _integer,
     "number": _number(2),

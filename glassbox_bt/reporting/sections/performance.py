@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from glassbox_bt.reporting.derived import CAPITAL, EQUITY, derived
+from glassbox_bt.reporting.derived import EQUITY, derived, starting_capital
 from glassbox_bt.reporting.figures import Line, Look, Panel, Picture, look_of
 from glassbox_bt.reporting.record import TEST, RunRecord
 from glassbox_bt.reporting.report import (
     Claim,
+    Column,
     Figure,
     Figures,
-    Item,
     Link,
-    Listing,
     Literal,
     Prose,
+    Row,
     Section,
+    Table,
     prose,
 )
 from glassbox_bt.reporting.sections.measures import RETURNS, meanings, measures_table
@@ -44,17 +45,11 @@ def performance(record: RunRecord) -> Section:
         tuple(_growth(record, chunk) for chunk in record.chunks),
         legend(record),
     )
-    sheets = Listing(
-        tuple(
-            Item(prose(Link(_first_name(record, name), f"tearsheet_{name}.html")))
-            for name in record.strategies
-        )
-    )
     return Section(
         "performance",
         prose("Results on test"),
         (figures, *tables, meanings(RETURNS)),
-        (Section("tearsheets", prose("Tear-sheets"), (sheets,)),),
+        (Section("tearsheets", prose("Tear-sheets"), (_sheets(record),)),),
     )
 
 
@@ -71,9 +66,23 @@ def curves(record: RunRecord, chunk: int, column: str) -> tuple[tuple[str, ...],
     return tuple(wide.index), {name: wide[name].to_numpy(dtype=np.float64) for name in names}
 
 
+def _sheets(record: RunRecord) -> Table:
+    """Links to the tear-sheets, by strategy and chunk."""
+    heads = (prose("Strategy"), *(chunk_name(record, chunk) for chunk in record.chunks))
+    columns = tuple(Column(head, numeric=False) for head in heads)
+    rows = []
+    for name in record.strategies:
+        links = [prose(Link(_first_name(record, name), f"tearsheet_{name}.html"))]
+        for chunk in record.chunks:
+            absent = record.row(name, chunk) is None
+            links.append(prose("none" if absent else Link("tear-sheet", f"tearsheet_{name}_chunk{chunk}.html")))
+        rows.append(Row(tuple(links)))
+    return Table("sheets", prose("Pages drawn by quantstats from the returns on the test days"), columns, tuple(rows))
+
+
 def _growth(record: RunRecord, chunk: int) -> Figure:
     days, equity = curves(record, chunk, "equity")
-    capital = float(record.claim(CAPITAL, "integer").value or np.nan)
+    capital = starting_capital(record)
     wealth = {name: values / capital for name, values in equity.items()}
     others = record.strategies
     panels = (

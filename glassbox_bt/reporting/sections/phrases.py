@@ -43,7 +43,7 @@ def chunk_name(record: RunRecord, chunk: int) -> Prose:
 
 def period(record: RunRecord, chunk: int, part: str = "test") -> Prose:
     """``2006-01-03 to 2006-12-29``: first and last day of a part of a chunk."""
-    first, last = (record.claim(chunk_source(record, chunk, f"{part}/{end}")) for end in (0, 1))
+    first, last = (record.claim(chunk_source(record, chunk, f"{part}/{end}"), "date") for end in (0, 1))
     return prose(first, " to ", last)
 
 

@@ -116,7 +116,7 @@ def _row(record: RunRecord, position: Position, sizes: tuple[str, ...]) -> Row:
             prose(_ticker(record, position)),
             prose(_day(record, position)),
             prose(weight),
-            _decided(record, position, DECISIONS, "date", "text"),
+            _decided(record, position, DECISIONS, "date", "date"),
             *(_decided(record, position, DECISIONS, name, "percent_2") for name in sizes),
             _decided(record, position, APPROVED, "approved_fraction", "percent_2"),
             _decided(record, position, DECISIONS, "binding_rule_id", "text"),
@@ -142,7 +142,7 @@ def _ticker(record: RunRecord, position: Position) -> Claim:
 
 
 def _day(record: RunRecord, position: Position) -> Claim:
-    return record.claim(position.held.replace("only(weight)", "only(date)"))
+    return record.claim(position.held.replace("only(weight)", "only(date)"), "date")
 
 
 def _decided(record: RunRecord, position: Position, table: str, column: str, style: str) -> Prose:

@@ -54,7 +54,7 @@ def _facts(record: RunRecord) -> list[Item]:
         Item(
             prose(
                 quoted(record, f"{MARKET}/name"), ": ", quoted(record, f"{MARKET}/n_names", "integer"),
-                " names, ", quoted(record, f"{MARKET}/first"), " to ", quoted(record, f"{MARKET}/last"),
+                " names, ", quoted(record, f"{MARKET}/first", "date"), " to ", quoted(record, f"{MARKET}/last", "date"),
                 " (", quoted(record, f"{MARKET}/n_sessions", "integer"), " sessions)",
             ),
             prose("Market"),

@@ -51,6 +51,6 @@ def _exposure(record: RunRecord, chunk: int) -> Figure:
         f"exposure-chunk{chunk}",
         prose(chunk_name(record, chunk), ", ", period(record, chunk)),
         words,
-        Picture(days, (Panel("Exposure", lines, "percent"),), height=2.4),
+        Picture(days, (Panel("Exposure", lines, "percent"),), height=2.2),
         (f"{EQUITY}?chunk={chunk}&split={TEST}",),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.reporting.derived import best_rival, derived, is_known
 from glassbox_bt.reporting.record import STACK, RunRecord
-from glassbox_bt.reporting.report import Item, Listing, Paragraph, Prose, Section, prose
+from glassbox_bt.reporting.report import Claim, Item, Listing, Paragraph, Prose, Section, prose
 from glassbox_bt.reporting.sections.phrases import (
     BUY_AND_HOLD,
     chunk_name,
@@ -16,7 +16,7 @@ from glassbox_bt.reporting.sections.phrases import (
     strategy_name,
 )
 
-__all__ = ["verdict"]
+__all__ = ["labels", "verdict"]
 
 
 def verdict(record: RunRecord) -> Section:
@@ -87,11 +87,10 @@ def _in_chunk(record: RunRecord, chunk: int) -> Prose:
         record.claim(stack.source("annual_return"), "percent"),
         " a year with a Sharpe ratio of ",
         record.claim(stack.source("sharpe"), "number"),
-        ", lost at most ",
+        "; its deepest drawdown was ",
         record.claim(stack.source("max_drawdown"), "percent"),
-        " from a peak and was invested to ",
+        " and its mean exposure ",
         record.claim(stack.source("exposure"), "percent"),
-        " on average",
     )
     best = best_rival(record, chunk, "sharpe")
     if best is None or not is_known(stack, "sharpe"):
@@ -110,58 +109,53 @@ def _in_chunk(record: RunRecord, chunk: int) -> Prose:
     )
 
 
+def labels(record: RunRecord) -> tuple[Prose, ...]:
+    """Labels of the first screen: what every number below stands under."""
+    shown: list[Prose] = []
+    if record.resolve(derived("n_degenerate")):
+        shown.append(prose("Degenerate"))
+    if record.manifest.get("reduced"):
+        shown.append(prose("Reduced sizes"))
+    if not record.manifest["market"].get("has_opens", True):
+        shown.append(prose("Fills at the next close"))
+    shown += [prose("Assumed ", name, ": ", stated) for name, stated in _assumptions(record)]
+    n_silent = derived("count", of="/silent_modules")
+    if record.resolve(n_silent):
+        shown.append(prose(record.claim(n_silent, "integer"), " modules silent"))
+    reads = quoted(record, "manifest.json#/test_label_reads", "integer")
+    return (*shown, prose("Reads of the test labels: ", reads))
+
+
 def _conditions(record: RunRecord) -> list[Item]:
-    manifest = record.manifest
     conditions: list[Item] = []
     if record.resolve(derived("n_degenerate")):
         share = record.claim(derived("n_degenerate"), "integer")
-        conditions.append(
-            Item(
-                prose("in ", share, " test period(s) the stack almost never says BUY; its results there say little."),
-                prose("Degenerate: "),
-            )
-        )
-    if manifest.get("reduced"):
-        conditions.append(
-            Item(
-                prose("networks are smaller than specified, so that the job runs on a small machine."),
-                prose("Reduced sizes: "),
-            )
-        )
-    if not manifest["market"].get("has_opens", True):
-        conditions.append(
-            Item(
-                prose("this market has no opening prices; orders decided at a close fill at the next close."),
-                prose("Next-close fills: "),
-            )
-        )
-    conditions += _assumptions(record) + _silent(record)
-    conditions.append(
-        Item(
-            prose(
-                quoted(record, "manifest.json#/test_label_reads", "integer"),
-                " under this plan. Every further look at test results makes them less of a test.",
-            ),
-            prose("Reads of the test labels: "),
-        )
-    )
+        words = prose("test periods in which the stack almost never says BUY: ", share, ". Its results there say little.")
+        conditions.append(Item(words, prose("Degenerate: ")))
+    if record.manifest.get("reduced"):
+        words = prose("networks are smaller than specified, so that the job runs on a small machine.")
+        conditions.append(Item(words, prose("Reduced sizes: ")))
+    if not record.manifest["market"].get("has_opens", True):
+        words = prose("this market has no opening prices; orders decided at a close fill at the next close.")
+        conditions.append(Item(words, prose("Next-close fills: ")))
+    for name, stated in _assumptions(record):
+        words = prose("there are no data on ", name, "; the plan states ", stated, " in their place.")
+        conditions.append(Item(words, prose("Assumption: ")))
+    conditions += _silent(record)
+    reads = quoted(record, "manifest.json#/test_label_reads", "integer")
+    words = prose(reads, " under this plan. Every further look at test results makes them less of a test.")
+    conditions.append(Item(words, prose("Reads of the test labels: ")))
     return conditions
 
 
-def _assumptions(record: RunRecord) -> list[Item]:
-    items = []
+def _assumptions(record: RunRecord) -> list[tuple[Claim, Prose]]:
+    """Name of each assumed family, and the constants that stand in its place."""
+    found = []
     for place, family in enumerate(sorted(record.manifest.get("assumptions", {}))):
         name = record.claim(derived("key", of="/assumptions", place=place), "words")
-        stated = [
-            prose(one.head, " ", one.body) for one in named_values(record, f"/assumptions/{family}")
-        ]
-        items.append(
-            Item(
-                prose("there are no data on ", name, "; the plan states ", listed(stated), " in their place."),
-                prose("Assumption: "),
-            )
-        )
-    return items
+        values = [prose(one.head, " ", one.body) for one in named_values(record, f"/assumptions/{family}")]
+        found.append((name, listed(values)))
+    return found
 
 
 def _silent(record: RunRecord) -> list[Item]:
