@@ -26,12 +26,22 @@ from glassbox_bt.decision.barrier import Rules
 from glassbox_bt.errors import PlanError
 from glassbox_bt.market.universe import UniverseRule
 from glassbox_bt.modules.base import Module
+from glassbox_bt.modules.stand_ins import Assumed
 from glassbox_bt.portfolio.costs import Costs
 
 __all__ = ["Chunk", "MarketPlan", "Plan", "load_stack", "load_strategies", "read_plan", "settings_from"]
 
-SPLITS = ("train", "val", "test")
 T = TypeVar("T")
+
+# What a plan may assume in place of a missing family: key in the plan to the output it stands for, and its factor (R15).
+ASSUMABLE: Mapping[str, Mapping[str, tuple[str, float]]] = {
+    "liquidity": {
+        "score": ("liquidity_score", 1.0),
+        "tradable": ("tradable", 1.0),
+        "half_spread_bps": ("slippage_estimate_frac", 1e-4),
+        "days_to_liquidate": ("days_to_liquidate_1M", 1.0),
+    }
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,10 +213,23 @@ def load_stack(plan: Plan) -> dict[str, Module]:
     for name, module in stack.items():
         if name in plan.silent:
             continue
+        if name in plan.assumptions:
+            built[name] = _assumed(name, plan.assumptions[name])
+            continue
         changes = plan.modules.get(name, {})
         defaults = {f.name: getattr(module, f.name) for f in dataclasses.fields(module) if f.init and f.name not in changes}  # type: ignore[arg-type]
         built[name] = settings_from(type(module), changes, f"modules.{name}", **defaults) if changes else module
     return built
+
+
+def _assumed(name: str, table: Mapping[str, float]) -> Module:
+    """The module that says what the plan assumes; every output that others read must be stated."""
+    if name not in ASSUMABLE:
+        raise PlanError(f"[assumptions.{name}]: only {', '.join(ASSUMABLE)} can be assumed. Remove the table.")
+    wanted = ASSUMABLE[name]
+    if set(table) != set(wanted):
+        raise PlanError(f"[assumptions.{name}] must state exactly {', '.join(wanted)}; got {', '.join(table) or 'nothing'}.")
+    return Assumed(name, {output: scale * table[key] for key, (output, scale) in wanted.items()})
 
 
 def load_strategies(plan: Plan) -> tuple[Any, ...]:

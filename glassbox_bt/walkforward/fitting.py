@@ -24,6 +24,7 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from glassbox_bt.decision.stack import layer_of, order
+from glassbox_bt.errors import TrainingError
 from glassbox_bt.market.store import AnswerColumn, MarketStore
 from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, Module, ModuleState
@@ -36,6 +37,7 @@ from glassbox_bt.walkforward.tables import answers_table, write_table
 
 __all__ = ["ChunkFitter", "FitRecord", "digests", "load_fitted", "save_fitted"]
 
+MIN_FOLD_SESSIONS = 80  # with members; fewer leave no rows beside a purged hold-out, so the block they would answer abstains
 PAGE = 756  # sessions answered at a time; bounds memory, changes no number
 
 
@@ -75,6 +77,17 @@ class ChunkFitter:
     answers: dict[str, ModuleAnswers] = field(default_factory=dict)
     columns: dict[str, AnswerColumn] = field(default_factory=dict)
     fitted: dict[str, FittedModule] = field(default_factory=dict)
+    tables: dict[tuple[str, str], list[Path]] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def assets(self) -> IntArray:
+        """Names that were members at some time in the chunk: the asset axis of its answers."""
+        return self.store.assets_until(self.days.first, self.days.last)
+
+    def table(self, module: str, split: str) -> pd.DataFrame:
+        """The module's table of one split, as the run folder holds it."""
+        return pd.concat([pd.read_parquet(path) for path in self.tables[module, split]], ignore_index=True)
 
     def run(self, progress: Progress) -> list[FitRecord]:
         """Fit and answer the whole stack, lowest layer first."""
@@ -99,8 +112,14 @@ class ChunkFitter:
         parts: list[tuple[str, Part, Made]] = []
         folds = list(self.schedule(name))
         for i, fold in enumerate(folds):
-            fit = self._fit(module, fold, lambda share, i=i: progress((i + share) / len(folds)))  # type: ignore[misc]
-            if fold.final and module.learns_from:
+            try:
+                fit = self._fit(module, fold, lambda share, i=i: progress((i + share) / len(folds)))  # type: ignore[misc]
+            except TrainingError as failed:
+                if fold.final:
+                    raise
+                self.skipped.append(f"chunk {self.days.number}, {name}: train block {fold.number + 1} is not answered: {failed}")
+                continue
+            if fold.final and module.learns_from and parts:
                 fit = self._freeze(module, fit, [(part, made) for _, part, made in parts])
             fitted = load_fitted(module, fit.path)
             through = int(fold.train[-1]) if len(fold.train) else -1
@@ -109,6 +128,8 @@ class ChunkFitter:
                 for page in _pages(days):
                     made = self._answer(module, fitted, fit, page, through, split)
                     parts.append((split, load_part(made.path), made))
+                    if split != "lead":
+                        self.tables.setdefault((name, split), []).append(made.path / "table.parquet")
         self.fitted[name] = fitted
         self._offer(name, module, [part for _, part, _ in parts])
         return FitRecord(
@@ -131,7 +152,9 @@ class ChunkFitter:
             return
         layer, blocks = layer_of(self.stack, self.silent)[name], days.blocks
         for k in range(layer, N_BLOCKS):
-            yield Fold(k, np.concatenate(blocks[layer - 1 : k]), (("train", blocks[k]),), final=False)
+            known = np.concatenate(blocks[layer - 1 : k])
+            if np.count_nonzero(self.store.member[known].any(axis=1)) >= MIN_FOLD_SESSIONS:
+                yield Fold(k, known, (("train", blocks[k]),), final=False)
         yield Fold(N_BLOCKS, np.concatenate(blocks[layer - 1 :]), final, final=True)
 
     def train_view(self, module: Module, train: IntArray) -> TrainView:
@@ -167,8 +190,8 @@ class ChunkFitter:
 
         def make(folder: Path) -> None:
             shutil.copytree(fit.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("key.json"))
-            assets = self.store.assets_until(self.days.first, int(self.days.train[-1]))
-            oof = ModuleAnswers.assemble(module.name, self._train_days(parts), assets, [p for p, _ in parts], in_sample=False)
+            given = [part for part, _ in parts]
+            oof = ModuleAnswers.assemble(module.name, self._train_days(parts), self.assets, given, in_sample=False)
             save_fitted(folder, refer(oof.on(oof.days)).state())
 
         return self.artefacts.get_or_make("frozen", key, make)
@@ -194,8 +217,7 @@ class ChunkFitter:
     def _offer(self, name: str, module: Module, parts: Sequence[Part]) -> None:
         first = min(int(part.answers.days[0]) for part in parts)
         days = np.arange(first, self.days.last + 1, dtype=np.int64)
-        assets = self.store.assets_until(self.days.first, self.days.last)
-        self.answers[name] = ModuleAnswers.assemble(name, days, assets, parts, in_sample=module.self_supervised)
+        self.answers[name] = ModuleAnswers.assemble(name, days, self.assets, parts, in_sample=module.self_supervised)
         self.columns.update(self.answers[name].columns())
 
     def _offer_silent(self, reads: Sequence[Read]) -> None:
@@ -203,8 +225,7 @@ class ChunkFitter:
             owner, _, output = read.column.partition(".")
             if owner in self.silent and read.column not in self.columns:
                 days = np.arange(self.days.first, self.days.last + 1, dtype=np.int64)
-                assets = self.store.assets_until(self.days.first, self.days.last)
-                self.columns[read.column] = silent_column(output, days, assets)
+                self.columns[read.column] = silent_column(output, days, self.assets)
 
     def _lead(self, name: str) -> int:
         """Sessions that modules above look back on in this module's answers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ import pandas as pd
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.plan import Plan
 from glassbox_bt.portfolio.book import Bars, Book, FillCode
+from glassbox_bt.portfolio.ledger import book_in_vectorbt, compare, prove
 from glassbox_bt.types import AnyArray, IntArray
 from glassbox_bt.walkforward.chunks import ChunkDays
 from glassbox_bt.walkforward.fitting import ChunkFitter, FitRecord
 from glassbox_bt.walkforward.tables import join_tables, write_table
 
-__all__ = ["ChunkRecord", "Replay", "record_chunk", "record_run"]
+__all__ = ["ChunkRecord", "Replay", "booked", "record_chunk", "record_run"]
 
 REPLAYED = ("val", "test")
 
@@ -44,6 +45,27 @@ class ChunkRecord:
     chunk: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
     fits: tuple[FitRecord, ...]
+    warnings: tuple[str, ...]
+
+
+def booked(replay: Replay, store: MarketStore) -> Replay:
+    """The replay with its book proved twice: by the accounting identity and by vectorbt, which adds trades and drawdowns."""
+    prove(replay.book, replay.bars)
+    booking = book_in_vectorbt(replay.book, replay.bars)
+    compare(replay.book, booking)
+    dates, tickers = store.dates[replay.days], np.array(replay.tickers, dtype=object)
+    trades = booking.trades.assign(
+        ticker=tickers[booking.trades["asset"].to_numpy(dtype=np.int64)],
+        entered_on=dates[booking.trades["entry_session"].to_numpy(dtype=np.int64)],
+        left_on=dates[booking.trades["exit_session"].to_numpy(dtype=np.int64)],
+    ).drop(columns=["asset", "entry_session", "exit_session"])
+    falls = booking.drawdowns.assign(
+        **{
+            f"{what}_on": dates[booking.drawdowns[f"{what}_session"].to_numpy(dtype=np.int64)]
+            for what in ("peak", "valley", "end")
+        }
+    ).drop(columns=["peak_session", "valley_session", "end_session"])
+    return replace(replay, tables={**replay.tables, "trades": trades, "drawdowns": falls})
 
 
 def record_chunk(plan: Plan, fitter: ChunkFitter, fits: Sequence[FitRecord], replays: Sequence[Replay]) -> ChunkRecord:
@@ -61,7 +83,7 @@ def record_chunk(plan: Plan, fitter: ChunkFitter, fits: Sequence[FitRecord], rep
             tables.setdefault(name, []).append(_marked(table, days.number, replay, name != "decisions"))
     tables["evaluation/outcomes"] = [_outcomes(fitter)]
     joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
-    return ChunkRecord(_chunk_facts(days, store), joined, tuple(fits))
+    return ChunkRecord(_chunk_facts(days, store), joined, tuple(fits), tuple(fitter.skipped))
 
 
 def record_run(run: Path, store: MarketStore, market_digest: str, records: Sequence[ChunkRecord]) -> dict[str, Any]:
@@ -75,6 +97,7 @@ def record_run(run: Path, store: MarketStore, market_digest: str, records: Seque
     return {
         "market": {"n_sessions": store.n_sessions, "n_names": store.n_assets, **store.facts},
         "chunks": [record.chunk for record in records],
+        "warnings": [words for record in records for words in record.warnings],
         "artefacts": {
             "market": market_digest,
             "modules": [asdict(fit) for record in records for fit in record.fits],
