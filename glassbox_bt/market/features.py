@@ -93,12 +93,12 @@ def rsi_14(columns: Mapping[str, AnyArray]) -> FloatArray:
 
     100 when there were gains only and 50 when there were neither gains nor losses (D-FEA-03).
     """
-    return _restored(_wilder(_by_asset(_column(columns, "close")), 14, _MAX_GAP))
+    return _turned(_wilder(_turned(_column(columns, "close")), 14, _MAX_GAP))
 
 
 def macd_hist(columns: Mapping[str, AnyArray]) -> FloatArray:
     """MACD(12, 26) less its nine-bar signal line, as a fraction of the close (D-FEA-01)."""
-    return _restored(_macd(_by_asset(_column(columns, "close")), _MAX_GAP))
+    return _turned(_macd(_turned(_column(columns, "close")), _MAX_GAP))
 
 
 def bb_pos(columns: Mapping[str, AnyArray]) -> FloatArray:
@@ -163,7 +163,7 @@ def spy_corr_63d(columns: Mapping[str, AnyArray]) -> FloatArray:
     one_session = _quotient(close[1:], close[:-1], np.log)
     returns = np.concatenate([np.full((1, close.shape[1]), np.nan), one_session])[: len(close)]
     benchmark = _column(columns, "benchmark_log_return_1d")
-    return _restored(_correlation(_by_asset(returns), benchmark, 63, _minimum(63)))
+    return _turned(_correlation(_turned(returns), benchmark, 63, _minimum(63)))
 
 
 FEATURES: Mapping[str, Feature] = {
@@ -206,9 +206,7 @@ def _traded(columns: Mapping[str, AnyArray]) -> FloatArray:
     return np.where(np.isfinite(close), volume, np.nan)
 
 
-def _quotient(
-    above: FloatArray, below: FloatArray, then: Callable[[FloatArray], FloatArray] | None = None
-) -> FloatArray:
+def _quotient(above: FloatArray, below: FloatArray, then: Callable[[FloatArray], FloatArray] | None = None) -> FloatArray:
     """``then(above / below)``, NaN where the denominator is zero or missing."""
     usable = (below != 0.0) & np.isfinite(below)
     ratio = np.divide(above, below, out=np.full(above.shape, np.nan), where=usable)
@@ -229,46 +227,50 @@ def _minimum(sessions: int) -> int:
     return -(-sessions * 7 // 10)
 
 
-def _rolling(
-    values: FloatArray, sessions: int, statistic: int, *, through_gaps: bool = False
-) -> FloatArray:
+def _rolling(values: FloatArray, sessions: int, statistic: int, *, through_gaps: bool = False) -> FloatArray:
     minimum = _minimum(sessions)
-    return _restored(_window(_by_asset(values), sessions, minimum, statistic, through_gaps))
+    return _turned(_window(_turned(values), sessions, minimum, statistic, through_gaps))
 
 
-def _by_asset(panel: FloatArray) -> FloatArray:
-    """(n_assets, n_sessions), contiguous: a window then lies in one stretch of memory."""
-    return np.ascontiguousarray(panel.T)
-
-
-def _restored(panel: FloatArray) -> FloatArray:
+def _turned(panel: FloatArray) -> FloatArray:
+    """Transposed and contiguous: a window then lies in one stretch of memory. Its own inverse."""
     return np.ascontiguousarray(panel.T)
 
 
 @njit(cache=True)
-def _window(
-    values: FloatArray, sessions: int, minimum: int, statistic: int, through_gaps: bool
-) -> FloatArray:
+def _window(values: FloatArray, sessions: int, minimum: int, statistic: int, through_gaps: bool) -> FloatArray:
     n_assets, n_sessions = values.shape
     out = np.full((n_assets, n_sessions), np.nan)
     seen = np.empty(sessions)
     for asset in range(n_assets):
         row = values[asset]
-        first = n_sessions
+        first, n_seen = n_sessions, 0
         for day in range(n_sessions):
+            start = day - sessions + 1
             observed = np.isfinite(row[day])
+            n_seen += observed
+            if start > 0:
+                n_seen -= np.isfinite(row[start - 1])
             if observed and first == n_sessions:
                 first = day
-            if day - sessions + 1 < first or not (observed or through_gaps):
+            if start < first or n_seen < minimum or not (observed or through_gaps):
                 continue
-            count = 0
-            for at in range(day - sessions + 1, day + 1):
-                if np.isfinite(row[at]):
-                    seen[count] = row[at]
-                    count += 1
-            if count >= minimum:
-                out[asset, day] = _statistic(seen[:count], statistic)
+            _collect(row[start : day + 1], seen, n_seen)
+            out[asset, day] = _statistic(seen[:n_seen], statistic)
     return out
+
+
+@njit(cache=True)
+def _collect(window: FloatArray, seen: FloatArray, n_seen: int) -> None:
+    """The observed values of the window, in order, at the front of ``seen``."""
+    if n_seen == window.size:
+        seen[:] = window
+        return
+    count = 0
+    for value in window:
+        if np.isfinite(value):
+            seen[count] = value
+            count += 1
 
 
 @njit(cache=True)
@@ -279,7 +281,7 @@ def _statistic(seen: FloatArray, statistic: int) -> float:
     if statistic == _MAX:
         return float(seen.max())
     if statistic == _MEDIAN:
-        return float(np.median(seen))
+        return _median(seen)
     shift = 0.0
     for value in seen:
         shift += value - seen[0]
@@ -293,9 +295,22 @@ def _statistic(seen: FloatArray, statistic: int) -> float:
 
 
 @njit(cache=True)
-def _correlation(
-    returns: FloatArray, benchmark: FloatArray, sessions: int, minimum: int
-) -> FloatArray:
+def _median(seen: FloatArray) -> float:
+    """Sorts in place by insertion: fastest for a month of values."""
+    for at in range(1, seen.size):
+        value, place = seen[at], at
+        while place > 0 and seen[place - 1] > value:
+            seen[place] = seen[place - 1]
+            place -= 1
+        seen[place] = value
+    middle = seen.size // 2
+    if seen.size % 2:
+        return float(seen[middle])
+    return float((seen[middle - 1] + seen[middle]) / 2.0)
+
+
+@njit(cache=True)
+def _correlation(returns: FloatArray, benchmark: FloatArray, sessions: int, minimum: int) -> FloatArray:
     n_assets, n_sessions = returns.shape
     out = np.full((n_assets, n_sessions), np.nan)
     for asset in range(n_assets):

@@ -45,9 +45,7 @@ class Tails:
     age: IntArray
 
 
-def rolling_tails(
-    values: FloatArray, at: IntArray, sessions: int, minimum: int, shares: tuple[float, ...]
-) -> Tails:
+def rolling_tails(values: FloatArray, at: IntArray, sessions: int, minimum: int, shares: tuple[float, ...]) -> Tails:
     """Tails of the ``sessions`` rows that end on each row of ``at``.
 
     Parameters
@@ -62,16 +60,14 @@ def rolling_tails(
         Probability mass of each tail, e.g. ``(0.05, 0.01)``.
     """
     by_asset = np.ascontiguousarray(values.T)
-    quantile, mean, count, lowest, n_observed, age = _tails(
-        by_asset, at, sessions, minimum, np.array(shares)
-    )
+    quantile, mean, count, lowest, n_observed, age = _tails(by_asset, at, sessions, minimum, np.array(shares))
     return Tails(
-        quantile=np.ascontiguousarray(quantile.transpose(0, 2, 1)),
-        mean=np.ascontiguousarray(mean.transpose(0, 2, 1)),
-        count=np.ascontiguousarray(count.transpose(0, 2, 1)),
-        lowest=np.ascontiguousarray(lowest.T),
-        n_observed=np.ascontiguousarray(n_observed.T),
-        age=np.ascontiguousarray(age.T),
+        quantile=quantile.transpose(0, 2, 1),
+        mean=mean.transpose(0, 2, 1),
+        count=count.transpose(0, 2, 1),
+        lowest=lowest.T,
+        n_observed=n_observed.T,
+        age=age.T,
     )
 
 
@@ -95,6 +91,9 @@ def _tails(
             first, after = at[day] - sessions + 1, at[day] + 1
             if first >= stop:
                 size, start, stop = 0, first, first
+            while start < first and stop < after:
+                size = _exchanged(window, size, row[start], row[stop])
+                start, stop = start + 1, stop + 1
             while start < first:
                 size = _without(window, size, row[start])
                 start += 1
@@ -128,6 +127,22 @@ def _place(window: FloatArray, size: int, value: float) -> int:
         else:
             high = middle
     return low
+
+
+@njit(cache=True)
+def _exchanged(window: FloatArray, size: int, leaves: float, enters: float) -> int:
+    """Both at once: only what lies between the two values moves."""
+    if not (np.isfinite(leaves) and np.isfinite(enters)):
+        return _with(window, _without(window, size, leaves), enters)
+    at = _place(window, size, leaves)
+    while at + 1 < size and window[at + 1] < enters:
+        window[at] = window[at + 1]
+        at += 1
+    while at > 0 and window[at - 1] > enters:
+        window[at] = window[at - 1]
+        at -= 1
+    window[at] = enters
+    return size
 
 
 @njit(cache=True)
