@@ -1,7 +1,7 @@
-"""What a book earned, risked and cost; each number is a plain formula on returns or fills.
+"""What a book earned, risked and cost; each number is a plain formula on its recorded days.
 
 Returns are simple, per session, the first against the starting capital. A year has 252 sessions, the risk-free rate is 0. A
-number that is not defined (a ratio to zero risk, a hit rate without an exit) is NaN.
+number that is not defined (a ratio to zero risk, a hit rate of a book that never moved) is NaN.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from types import MappingProxyType
 import numpy as np
 
 from glassbox_bt.errors import ContractError
-from glassbox_bt.portfolio.book import Book, Fills
 from glassbox_bt.types import FloatArray
 
 __all__ = [
@@ -30,8 +29,10 @@ __all__ = [
 SESSIONS_PER_YEAR = 252.0
 
 
-def summarise(book: Book) -> Mapping[str, float]:
-    """The metrics of one book.
+def summarise(
+    *, equity: FloatArray, returns: FloatArray, exposure: FloatArray, traded: FloatArray, costs: FloatArray
+) -> Mapping[str, float]:
+    """The metrics of one strategy over one span of sessions; the arguments are those of `Book`, each (n_sessions,).
 
     Returns
     -------
@@ -45,14 +46,19 @@ def summarise(book: Book) -> Mapping[str, float]:
         - ``calmar``: ``annual_return`` / −``max_drawdown``
         - ``cvar_95``: mean of the worst 5 % of returns, fraction per session, negative = loss
         - ``turnover``: one-way, half of all bought and sold value ÷ mean equity, per year
-        - ``cost_share``: commission, spread and impact ÷ mean equity, per year
+        - ``cost_share``: commission, spread and impact ÷ mean equity, fraction per year
         - ``exposure``: mean invested fraction of equity
-        - ``n_trades``: orders filled, wholly or in part; delistings do not count
-        - ``hit_rate``: share of exits with a profit, see `hit_rate`
+        - ``hit_rate``: share of sessions with a gain, among those that moved equity
+
+    Raises
+    ------
+    ContractError
+        Fewer than two sessions, or arrays of different lengths.
     """
-    returns, fills = book.returns, book.fills
-    per_year = SESSIONS_PER_YEAR / len(returns) / float(book.equity.mean())
+    if len({len(values) for values in (equity, returns, exposure, traded, costs)}) != 1:
+        raise ContractError("`equity`, `returns`, `exposure`, `traded` and `costs` must describe the same sessions.")
     yearly, drawdown = annual_return(returns), max_drawdown(returns)
+    equity_years = float(equity.sum()) / SESSIONS_PER_YEAR
     return MappingProxyType(
         {
             "annual_return": yearly,
@@ -62,11 +68,10 @@ def summarise(book: Book) -> Mapping[str, float]:
             "max_drawdown": drawdown,
             "calmar": _ratio(yearly, -drawdown),
             "cvar_95": cvar_95(returns),
-            "turnover": 0.5 * float(book.traded.sum()) * per_year,
-            "cost_share": float(book.costs.sum()) * per_year,
-            "exposure": float(book.exposure.mean()),
-            "n_trades": float(np.count_nonzero((fills.filled_shares > 0.0) & ~fills.is_delisting)),
-            "hit_rate": hit_rate(fills),
+            "turnover": 0.5 * float(traded.sum()) / equity_years,
+            "cost_share": float(costs.sum()) / equity_years,
+            "exposure": float(exposure.mean()),
+            "hit_rate": hit_rate(returns),
         }
     )
 
@@ -109,22 +114,10 @@ def cvar_95(returns: FloatArray) -> float:
     return float(returns[returns <= np.quantile(returns, 0.05)].mean())
 
 
-def hit_rate(fills: Fills) -> float:
-    """Share of exits (sells and delistings) that earned a profit after all costs, against the average cost of the holding."""
-    units: dict[int, float] = {}
-    paid: dict[int, float] = {}
-    hits: list[bool] = []
-    value, costs = fills.value.tolist(), fills.costs.tolist()
-    for row in np.flatnonzero(fills.filled_shares > 0.0).tolist():
-        asset, filled = int(fills.asset[row]), float(fills.filled_shares[row])
-        held, cost = units.get(asset, 0.0), paid.get(asset, 0.0)
-        if fills.side[row] > 0:
-            units[asset], paid[asset] = held + filled, cost + value[row] + costs[row]
-            continue
-        share = filled / held
-        hits.append(value[row] - costs[row] > share * cost)
-        units[asset], paid[asset] = held - filled, cost - share * cost
-    return sum(hits) / len(hits) if hits else math.nan
+def hit_rate(returns: FloatArray) -> float:
+    """Share of sessions with a gain, among those with a gain or a loss."""
+    _require(returns, 1)
+    return _ratio(float(np.count_nonzero(returns > 0.0)), float(np.count_nonzero(returns)))
 
 
 def _ratio(above: float, below: float) -> float:

@@ -104,7 +104,8 @@ class Exact:
         self.charge(day, line)
         if not line.filled:
             return ZERO
-        return line.filled * self.open[day][line.asset] + line.commission + line.spread + line.impact
+        value: Decimal = line.filled * self.open[day][line.asset]
+        return value + line.commission + line.spread + line.impact
 
     def charge(self, day: int, line: Line) -> None:
         line.commission = line.spread = line.impact = ZERO
