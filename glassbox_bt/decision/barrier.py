@@ -337,15 +337,16 @@ def _action(learned: AnyArray, rules: Rules, fired: BoolArray) -> AnyArray:
 
 def _sizes(inputs: BarrierInputs, action: AnyArray, wanted: FloatArray, cap: FloatArray, fired: BoolArray) -> FloatArray:
     """Size under the cap, and the three notes on what an action means for a name in hand."""
-    held, buying = inputs.held_weight, action == Action.BUY
+    held, buying, holding = inputs.held_weight, action == Action.BUY, action == Action.HOLD
     final = np.minimum(np.where(buying, wanted, held), cap)
     final[action == Action.SELL] = 0.0
     position = inputs.recommended_capital_fraction * inputs.learned_position_multiplier
+    proposed = np.minimum(np.where(np.isnan(position), held, position), cap)
     fired[RULE_INDEX["sell_to_zero"]] = action == Action.SELL
-    fired[RULE_INDEX["hold_keeps_weight"]] = (
-        (action == Action.HOLD) & (held <= cap) & (held < inputs.recommended_capital_fraction)
+    fired[RULE_INDEX["hold_keeps_weight"]] = holding & (
+        (final != proposed) | ((held <= cap) & (held < inputs.recommended_capital_fraction))
     )
-    fired[RULE_INDEX["buy_keeps_weight"]] = buying & (final > np.minimum(position, cap))
+    fired[RULE_INDEX["buy_keeps_weight"]] = buying & (final > proposed)
     return final
 
 

@@ -51,29 +51,32 @@ class Rule:
     code: str
     effect: Effect
     caps: bool  # it lowers the cap when it fires
+    short: str  # in a list of rules
     words: str  # one sentence, without numbers
 
 
 RULES = (
-    Rule("RB-01", "profile_cap", Effect.NONE, True, "The exposure profile limits every position."),
-    Rule("RB-02", "crisis_cap", Effect.NONE, True, "The market is in a crisis regime."),
-    Rule("RB-03", "high_drawdown_cap", Effect.VETO, True, "The drawdown risk is high."),
-    Rule("RB-04", "high_contagion_cap_or_veto", Effect.VETO, True, "The contagion risk is high."),
+    Rule("RB-01", "profile_cap", Effect.NONE, True, "profile cap", "The exposure profile limits every position."),
+    Rule("RB-02", "crisis_cap", Effect.NONE, True, "crisis cap", "The market is in a crisis regime."),
+    Rule("RB-03", "high_drawdown_cap", Effect.VETO, True, "high drawdown risk", "The drawdown risk is high."),
+    Rule("RB-04", "high_contagion_cap_or_veto", Effect.VETO, True, "high contagion risk", "The contagion risk is high."),
     Rule(
         "RB-05",
         "high_quantitative_risk_cap_or_veto",
         Effect.VETO,
         True,
+        "high fused or quantitative risk",
         "The larger of fused and quantitative risk is high.",
     ),
-    Rule("RB-06", "low_liquidity_block", Effect.FREEZE, True, "The name is too illiquid to trade."),
-    Rule("RB-07", "not_tradable", Effect.FREEZE, True, "The name cannot be traded."),
-    Rule("RB-08", "sizing_upper_bound", Effect.NONE, True, "No size exceeds position sizing."),
+    Rule("RB-06", "low_liquidity_block", Effect.FREEZE, True, "low liquidity", "The name is too illiquid to trade."),
+    Rule("RB-07", "not_tradable", Effect.FREEZE, True, "not tradable", "The name cannot be traded."),
+    Rule("RB-08", "sizing_upper_bound", Effect.NONE, True, "sizing bound", "No size exceeds position sizing."),
     Rule(
         "RB-15",
         "data_missing_cap",
         Effect.NONE,
         True,
+        "supporting data missing",
         "A supporting risk family is silent, so the cap is halved.",
     ),
     Rule(
@@ -81,20 +84,22 @@ RULES = (
         "data_missing_block",
         Effect.VETO,
         True,
+        "critical data missing",
         "A critical input is missing, so nothing new is bought.",
     ),
-    Rule("RB-09", "weak_buy_downgrade", Effect.VETO, False, "The case for buying is too weak."),
-    Rule("RB-11", "sell_signal", Effect.SELL, False, "The fused signal is bearish."),
+    Rule("RB-09", "weak_buy_downgrade", Effect.VETO, False, "weak case for buying", "The case for buying is too weak."),
+    Rule("RB-11", "sell_signal", Effect.SELL, False, "bearish signal", "The fused signal is bearish."),
     Rule(
         "RB-12",
         "severe_risk_sell",
         Effect.SELL,
         False,
+        "severe risk",
         "The fused risk is severe and the signal is negative.",
     ),
-    Rule("RB-13", "sell_to_zero", Effect.SIZE, True, "Selling takes the position to zero."),
-    Rule("RB-16", "hold_keeps_weight", Effect.SIZE, True, "Holding never adds to what is in hand."),
-    Rule("RB-17", "buy_keeps_weight", Effect.SIZE, False, "Buying never sells what is in hand."),
+    Rule("RB-13", "sell_to_zero", Effect.SIZE, True, "selling means zero", "Selling takes the position to zero."),
+    Rule("RB-16", "hold_keeps_weight", Effect.SIZE, True, "holding adds nothing", "Holding never adds to what is in hand."),
+    Rule("RB-17", "buy_keeps_weight", Effect.SIZE, False, "buying sells nothing", "Buying never sells what is in hand."),
 )
 N_RULES = len(RULES)
 N_CAPS = 10  # the first ten belong to the pass over caps
