@@ -56,23 +56,29 @@ def book_out(panels: Panels, clock: Sessions, listings: pd.DataFrame | None, ass
     since = sessions_since_bar(panels.is_observed)
     price, code = np.full(since.shape, np.nan), np.zeros(since.shape)
     contradicted = 0
-    rows = [] if listings is None else listings.to_dict("records")
-    for row in rows:
-        if row["ticker"] not in panels.tickers:
+    for ticker, after, known, delist_return in _announced(listings, clock):
+        if ticker not in panels.tickers:
             continue
-        asset = panels.tickers.index(row["ticker"])
-        after = int(np.searchsorted(clock.dates, np.datetime64(row["last_day"], "D"), side="right"))
-        known = first_session_after(np.array([row["known_at"]], dtype="datetime64[ns]"), clock.closes_at)
-        day = max(after, int(known[0]))
+        asset, day = panels.tickers.index(ticker), max(after, known)
         if day >= len(clock.dates) or since[day, asset] > FILL_LIMIT:
             continue  # not known within the data, or too late: already booked out by assumption
         if since[day, asset] <= 0:
             contradicted += 1
             continue
-        price[day, asset] = panels.mark[day, asset] * (1.0 + float(row["delist_return"]))
+        price[day, asset] = panels.mark[day, asset] * (1.0 + delist_return)
         code[day, asset] = LISTED
     _assume(panels, since, price, code, assumed_return)
     return Delistings(price, code, _until_next_bar(code > 0, panels.is_observed), contradicted)
+
+
+def _announced(listings: pd.DataFrame | None, clock: Sessions) -> list[tuple[str, int, int, float]]:
+    """Ticker, first session after its last day, first session that knows of it, return."""
+    if listings is None:
+        return []
+    last_days = listings["last_day"].to_numpy().astype("datetime64[D]")
+    after = np.searchsorted(clock.dates, last_days, side="right").tolist()
+    known = first_session_after(listings["known_at"].to_numpy(), clock.closes_at).tolist()
+    return list(zip(listings["ticker"], after, known, listings["delist_return"].tolist(), strict=True))
 
 
 def _assume(panels: Panels, since: IntArray, price: FloatArray, code: FloatArray, assumed_return: float) -> None:

@@ -69,8 +69,8 @@ def build_store(
     checked = check_market(raw)
     market, flags = checked.raw, dict(checked.flags)
     days = market.prices["date"].to_numpy().astype("datetime64[D]")
-    clock = sessions(market.meta.calendar, days.min(), days.max())
     past = sessions(market.meta.calendar, days.min() - _LOOK_BACK, days.max())
+    clock = Sessions(*(values[past.dates >= days.min()] for values in past))
     known_at = KnownAt(past, market.meta)
     panels = build_panels(market, clock)
     gone = book_out(panels, clock, _listings(market, known_at), delist_return)
@@ -182,8 +182,9 @@ def _records(market: RawMarket, clock: Sessions, known_at: KnownAt, universe: Un
         records["macro"] = with_known_at(market.macro, "macro", "date", known_at)
     if market.listings is not None:
         records["listings"] = with_known_at(market.listings, "listings", "last_day", known_at, default="+1 sessions")
-    if market.sectors is not None:  # undated: for constraints and tables only (R7)
-        records["sectors"] = market.sectors.assign(known_at=np.datetime64("NaT", "ns"))
+    if market.sectors is not None:  # undated (NaT) serves constraints and tables only (R7)
+        dated = "known_at" in market.sectors.columns
+        records["sectors"] = market.sectors if dated else market.sectors.assign(known_at=np.datetime64("NaT", "ns"))
     return records
 
 

@@ -43,7 +43,7 @@ COLUMNS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
         "value": ("number", True),
         "known_at": ("moment", False),
     },
-    "sectors": {"ticker": ("name", True), "sector": ("text", True)},
+    "sectors": {"ticker": ("name", True), "sector": ("text", True), "known_at": ("moment", False)},
     "membership": {"ticker": ("name", True), "start_date": ("day", True), "end_date": ("open day", False)},
     "listings": {
         "ticker": ("name", True),

@@ -29,7 +29,7 @@ class KnownAt:
 
     def __init__(self, clock: Sessions, meta: MarketMeta) -> None:
         """``clock`` reaches back before the first bar, so that older values get their true times."""
-        self._clock, self._meta = clock, meta
+        self.clock, self._meta = clock, meta
 
     def rule(self, table: str, series: str | None = None, default: str | None = None) -> str | None:
         """The rule of a table, or of one macro series."""
@@ -56,7 +56,7 @@ class KnownAt:
         )
 
     def _closes(self, days: AnyArray, n_sessions: int) -> AnyArray:
-        dates, closes = self._clock.dates, self._clock.closes_at
+        dates, closes = self.clock.dates, self.clock.closes_at
         if n_sessions == 0:
             place = np.searchsorted(dates, days, side="left")
         else:
@@ -101,17 +101,20 @@ def macro_columns(market: RawMarket, clock: Sessions, known_at: KnownAt) -> dict
     if repeated.any():
         first = rows[repeated].iloc[0]
         raise MarketDataError(f"`macro` gives {first['series']} of {first['date']:%Y-%m-%d} twice. Keep one value.")
-    return {f"macro.{series}": _as_of(group, clock) for series, group in rows.groupby("series", sort=True)}
+    closes = known_at.clock.closes_at
+    n_before = len(closes) - len(clock.dates)
+    return {f"macro.{series}": _as_of(group, closes)[n_before:] for series, group in rows.groupby("series", sort=True)}
 
 
-def _as_of(rows: pd.DataFrame, clock: Sessions) -> FloatArray:
+def _as_of(rows: pd.DataFrame, cutoffs: AnyArray) -> FloatArray:
+    """Value at each of ``cutoffs``, which reach back before the first bar, so that an old value has its true age."""
     rows = rows[rows["known_at"].notna()].sort_values(["known_at", "date"], kind="stable")
     days, known = rows["date"].to_numpy(), rows["known_at"].to_numpy()
     newest = days >= np.maximum.accumulate(days)  # a late revision of an old day does not replace a newer day
     values, known = rows["value"].to_numpy()[newest], known[newest]
-    joined = np.full(len(clock.dates), np.nan)
-    place = np.searchsorted(known, clock.closes_at, side="right") - 1
-    first_use = first_session_after(known, clock.closes_at)
+    joined = np.full(len(cutoffs), np.nan)
+    place = np.searchsorted(known, cutoffs, side="right") - 1
+    first_use = first_session_after(known, cutoffs)
     here = np.flatnonzero(place >= 0)
     age = here - first_use[place[here]]
     fresh = age <= MAX_STALE_SESSIONS

@@ -87,9 +87,9 @@ def build_universe(
         if start == 0:
             continue  # nothing was known before the first session
         chosen, rank, reason, names = _choose(int(start) - 1, seen_until, trading, rule)
-        member[start:end, names[chosen]] = True
+        gone = np.maximum.accumulate(trading.is_delisted[start:end], axis=0)  # back with the next month at the earliest
+        member[start:end, names[chosen]] = ~gone[:, names[chosen]]
         tables.append(_month_table(dates[start], decided_at[start - 1], tickers, names, (chosen, rank, reason)))
-    member &= ~trading.is_delisted
     return Universe(member, pd.concat(tables, ignore_index=True) if tables else _no_months())
 
 

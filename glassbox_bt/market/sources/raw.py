@@ -67,7 +67,7 @@ class RawMarket:
     macro : DataFrame or None
         ``date, series, value`` and optionally ``known_at`` (UTC).
     sectors : DataFrame or None
-        ``ticker, sector``; undated, so it serves constraints and tables, never features (R7).
+        ``ticker, sector`` and optionally ``known_at`` (UTC). Undated, it serves constraints and tables, never graphs (R7).
     membership : DataFrame or None
         ``ticker, start_date, end_date``: member on day d if ``start_date <= d`` and (no ``end_date`` or ``end_date > d``).
     listings : DataFrame or None

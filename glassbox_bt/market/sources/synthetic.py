@@ -133,7 +133,7 @@ class SyntheticMarket:
             prices=_prices(clock.dates, draws, paths, truth),
             news=_news(headlines) if self.text else None,
             macro=_macro(clock.dates, draws, multiplier, paths.market) if self.macro else None,
-            sectors=names[["ticker", "sector"]],
+            sectors=names[["ticker", "sector"]].assign(known_at=pd.Timestamp(clock.opens_at[0], tz="UTC")),
             listings=announced[["ticker", "last_day", "delist_return"]] if len(announced) else None,
             truth=truth,
         )
