@@ -39,7 +39,16 @@ from glassbox_bt.modules._training import (
 from glassbox_bt.modules.base import FitContext
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray
 
-__all__ = ["FusionModel", "Heads", "Sizes", "TrainRows", "Utility", "quality", "train"]
+__all__ = [
+    "FusionModel",
+    "Heads",
+    "Sizes",
+    "TrainRows",
+    "Utility",
+    "branch_line",
+    "quality",
+    "train",
+]
 
 GRID = np.array([0.0, 0.25, 0.5, 0.75, 1.0])  # multipliers among which the realised utility chooses
 SPEC_SLOPE = 0.75  # of the branches, where no anchor is used
@@ -143,7 +152,7 @@ class FusionModel:
         inputs = _anchor_inputs(fitted)
         scaler = Standardiser.fit(inputs)
         z = scaler.pairs(inputs)
-        slope, intercept = _branch_slope(inputs[:, 0], known.signal[fitting], ridge)
+        slope, intercept = branch_line(inputs[:, 0], known.signal[fitting], ridge)
         heads = (
             *_fit_softmax(z, rows.action[fitting], logit),
             fit_logit(z, known.event[fitting], penalty=logit),
@@ -339,7 +348,7 @@ def _anchor_inputs(rows: Row) -> FloatArray:
     return np.stack(columns, axis=1)
 
 
-def _branch_slope(mixed: FloatArray, target: FloatArray, penalty: float) -> tuple[float, float]:
+def branch_line(mixed: FloatArray, target: FloatArray, penalty: float) -> tuple[float, float]:
     """Ridge line of the outcome on the mixed branches; the slope is at least ``MIN_SLOPE``."""
     scaler = Standardiser.fit(mixed[:, None])
     line = fit_ridge(scaler.scaled(mixed[:, None]), target, penalty=penalty)

@@ -226,7 +226,7 @@ class FittedFusion:
         said = _formula(rule, rows) if self.model is None else _learned(self.model, rows)
         said |= rule | {name: rows[name] for name in PASSED_ON}
         said = {name: rounded(values) for name, values in said.items()}
-        said |= _decided(said)
+        said |= decided(said)
         outputs = {name: said[name] for name in LearnedFusion.outputs}
         return answers_of(self.name, span, laid_out(outputs, known), reason)
 
@@ -339,7 +339,7 @@ def _formula(rule: Mapping[str, AnyArray], rows: Row) -> dict[str, AnyArray]:
     }
 
 
-def _decided(said: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
+def decided(said: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
     """What follows from the rounded scores; the most probable action, HOLD where two are equally so."""
     sell, buy = said["learned_sell_prob"], said["learned_buy_prob"]
     hold, weight = rounded(1.0 - sell - buy), said["learned_quantitative_weight"]

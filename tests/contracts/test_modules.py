@@ -25,12 +25,13 @@ TRAIN = np.arange(150, 330, dtype=np.int64)
 LATER = np.arange(335, 400, dtype=np.int64)
 LABEL_LIKE = re.compile(r"^(target|true|future|forward|label)_")
 
-each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: ident(module))
-
 
 def ident(module: Module) -> str:
     variant = getattr(module, "variant", "")
     return f"{module.name}-{variant}" if variant else module.name
+
+
+each_module = pytest.mark.parametrize("module", MODULES, ids=ident)
 
 
 @cache

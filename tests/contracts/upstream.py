@@ -34,11 +34,18 @@ RANGES = {  # where it is not [0, 1]
     "quantitative.risk_adjusted_quantitative_signal_raw": (-0.2, 0.2),
     "quantitative.quantitative_rule_signal": (-1.0, 1.0),
     "quantitative.technical_direction_score": (-1.0, 1.0),
+    "qualitative.qualitative_score": (-1.0, 1.0),
 }
 CODES = {
     "quantitative.quantitative_recommendation": 3,
     "quantitative.top_attention_risk_driver": 6,
     "quantitative.top_delta_risk_driver": 6,
+    "qualitative.qualitative_recommendation": 3,
+    "qualitative.dominant_qualitative_driver": 7,
+    "qualitative.event_count": 4,
+    "qualitative.sentiment_event_count": 4,
+    "qualitative.news_event_count": 4,
+    "regime.regime_label_id": 4,
     "liquidity.tradable": 2,
     "position_sizing.hard_cap_applied": 2,
 }
