@@ -1,3 +1,7 @@
 """What a user would hold: the full stack and its rivals."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from strategies.rivals import BuyAndHold, Cash, FromAnswers, InverseVolatility, Momentum, MonthlyEqualWeight
+
+__all__ = ["BuyAndHold", "Cash", "FromAnswers", "InverseVolatility", "Momentum", "MonthlyEqualWeight"]

@@ -14,7 +14,7 @@ from glassbox_bt.errors import PlanError
 from glassbox_bt.portfolio.simulate import Costs, simulate
 from glassbox_bt.types import FloatArray
 from glassbox_bt.walkforward.rivals import RivalSpan
-from strategies.rivals import BuyAndHold, Cash, FromAnswers, InverseVolatility, Momentum, MonthlyEqualWeight
+from strategies import BuyAndHold, Cash, FromAnswers, InverseVolatility, Momentum, MonthlyEqualWeight
 from tests.portfolio.markets import plain_bars
 
 
