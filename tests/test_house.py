@@ -61,9 +61,7 @@ def test_help_imports_nothing_heavy() -> None:
         "    assert not stop.code, stop.code\n"
         "print('imported:', *sorted({name.partition('.')[0] for name in sys.modules}))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     help_page, _, imported = done.stdout.rpartition("imported:")
     assert "quickstart" in help_page
