@@ -135,7 +135,7 @@ def draw_disturbances(
     for number, place in enumerate(order):
         rng = draws.rng("delisting", tickers[place])
         day = dates[int(rng.integers(last // 3, last - last // 10))]
-        loss = 0.0 if noise_only else -float(rng.uniform(0.1, 0.9))
+        loss = 0.0 if noise_only else -round(float(rng.uniform(0.1, 0.9)), 4)
         delistings.append((tickers[place], day, loss, noise_only or number % 2 == 0))
     for number in range(counts.splits):
         rng = draws.rng("split", number)

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from glassbox_bt.errors import MarketDataError
+from glassbox_bt.market.ingest import build_store
+from glassbox_bt.market.sources import from_name
+from glassbox_bt.market.sources.raw import RawMarket, fingerprint
+from glassbox_bt.market.sources.synthetic import SyntheticMarket
+from glassbox_bt.market.sources.synthetic_record import SyntheticTruth
+from glassbox_bt.market.store import MarketStore
+
+SMALL = SyntheticMarket(seed=2, n_names=6, first="2010-01-04", last="2012-12-31", halts=6, splits=3)
+
+
+@pytest.fixture(scope="module")
+def raw() -> RawMarket:
+    return SMALL.raw()
+
+
+@pytest.fixture(scope="module")
+def store(raw: RawMarket) -> MarketStore:
+    return build_store(raw, features={})
+
+
+def truth_of(raw: RawMarket) -> SyntheticTruth:
+    assert isinstance(raw.truth, SyntheticTruth)
+    return raw.truth
+
+
+def test_the_same_seed_gives_the_same_bytes(raw: RawMarket) -> None:
+    again = SMALL.raw()
+    assert fingerprint(again) == fingerprint(raw)
+    for name, table in again.tables().items():
+        pd.testing.assert_frame_equal(table, raw.tables()[name], check_exact=True)
+    assert fingerprint(replace(SMALL, seed=3).raw()) != fingerprint(raw)
+
+
+def test_streams_belong_to_names(raw: RawMarket) -> None:
+    """Two names more, no text and no macro leave the shocks of the others as they were."""
+    quiet = replace(SMALL, noise_only=True, delistings=0, halts=0, splits=0)
+    few = quiet.raw().prices
+    more = replace(quiet, n_names=8, text=False, macro=False).raw().prices
+    pd.testing.assert_frame_equal(few, more[more["ticker"].isin(few["ticker"].unique())].reset_index(drop=True))
+
+
+def test_bars_are_consistent(raw: RawMarket) -> None:
+    bars = raw.prices
+    assert (bars["low"] <= bars[["open", "close"]].min(axis=1)).all()
+    assert (bars["high"] >= bars[["open", "close"]].max(axis=1)).all()
+    assert (bars["low"] > 0).all()
+    assert (bars["volume"] > 0).all()
+    gap = np.abs(np.log(bars["open"] / bars["close"].shift()))[bars["ticker"] == bars["ticker"].shift()]
+    assert gap.median() > 1e-3
+
+
+def test_halts_and_delistings_are_as_recorded(raw: RawMarket, store: MarketStore) -> None:
+    truth = truth_of(raw)
+    for halt in truth.halts.to_dict("records"):
+        mine = raw.prices[raw.prices["ticker"] == halt["ticker"]]
+        assert not mine["date"].between(halt["first_day"], halt["last_day"]).any()
+    for gone in truth.delistings.to_dict("records"):
+        assert raw.prices.loc[raw.prices["ticker"] == gone["ticker"], "date"].max() <= gone["last_day"]
+        codes = store.columns["delist_code"][:, store.tickers.index(gone["ticker"])]
+        assert codes.max() == (1 if gone["announced"] else 2)
+
+
+def test_splits_move_raw_prices_and_not_returns(raw: RawMarket, store: MarketStore) -> None:
+    for split in truth_of(raw).splits.to_dict("records"):
+        asset = store.tickers.index(split["ticker"])
+        day = store.sessions_between(str(split["day"])[:10], str(split["day"])[:10])[0]
+        close, quoted = store.columns["close"][:, asset], store.columns["raw_close"][:, asset]
+        if np.isfinite(close[day - 1 : day + 1]).all():
+            jump = (quoted[day] / quoted[day - 1]) / (close[day] / close[day - 1])
+            assert jump == pytest.approx(1.0 / split["ratio"], rel=1e-3)
+    assert np.nanmax(np.abs(np.diff(np.log(store.columns["close"]), axis=0))) < 0.4
+
+
+def test_headlines_state_their_event_at_all_hours(raw: RawMarket) -> None:
+    truth, news = truth_of(raw), raw.news
+    assert news is not None
+    good = truth.text_effects["sign"].to_numpy() > 0
+    words = "beats|wins|upgrades|dismisses"
+    np.testing.assert_array_equal(news["text"].str.contains(words).to_numpy(), good)
+    wall_clock = news["published_at"].dt.tz_convert("America/New_York")
+    assert (wall_clock.dt.day_of_week >= 5).mean() == pytest.approx(0.1, abs=0.06)
+    assert ((wall_clock.dt.hour >= 16) & (wall_clock.dt.day_of_week < 5)).mean() == pytest.approx(0.6, abs=0.1)
+    assert (news["ticker"] == "").any()
+
+
+def planted(seed: int = 0, **settings: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Recorded drivers and log returns, both (session, ticker), of a market with one planted effect."""
+    quiet: Mapping[str, Any] = {"text_edge": 0.0, "n_regimes": 1, "halts": 0, "delistings": 0, "splits": 0}
+    made = SyntheticMarket(seed=seed, n_names=30, first="2000-01-03", **{**quiet, **settings}).raw()
+    returns = np.log(made.prices.pivot(index="date", columns="ticker", values="adj_close")).diff()
+    return truth_of(made).drivers, returns
+
+
+def test_the_planted_trend_is_there_and_seen_in_the_past_alone() -> None:
+    drivers, returns = planted(edge=0.1)
+    signal = drivers.pivot(index="date", columns="ticker", values="signal")
+    past = returns.rolling(20).sum() / np.sqrt((returns**2).rolling(20).sum())
+    error = (past.clip(-2.0, 2.0) - signal).abs().to_numpy()[25:]
+    assert np.nanmax(error) < 1e-2  # prices are rounded to 4 decimals
+    mask = signal.iloc[25:-1].to_numpy().ravel()
+    after = returns.iloc[26:].to_numpy().ravel()
+    assert np.corrcoef(mask, after)[0, 1] == pytest.approx(0.1, abs=0.02)
+    effect = drivers.pivot(index="date", columns="ticker", values="effect").iloc[25:-1].to_numpy().ravel()
+    slope = (effect * after).sum() / (effect**2).sum()
+    assert slope == pytest.approx(1.0, abs=0.15)
+
+
+def test_headlines_move_the_gap_and_then_the_days_after() -> None:
+    made = SyntheticMarket(n_names=20, first="2005-01-03", edge=0.0, text_edge=0.3, halts=0, delistings=0, splits=0).raw()
+    effects = truth_of(made).text_effects
+    close = np.log(made.prices.pivot(index="date", columns="ticker", values="adj_close"))
+    opens = np.log(made.prices.pivot(index="date", columns="ticker", values="open"))  # no splits: raw = adjusted
+    gap, later = (opens - close.shift()), (close.shift(-4) - opens)
+    rows = effects[(effects["ticker"] != "") & (effects["first_session"] < len(close) - 5) & (effects["first_session"] > 0)]
+    at = rows["first_session"].to_numpy(), close.columns.get_indexer(rows["ticker"])
+    for moves, enough in ((gap, 0.009), (later, 0.010)):
+        by_sign = pd.Series(moves.to_numpy()[at]).groupby(rows["sign"].to_numpy()).mean()
+        assert by_sign[1] - by_sign[0] > enough
+        assert by_sign[0] - by_sign[-1] > enough
+
+
+def test_pure_noise_is_a_fair_game_at_closes_and_opens() -> None:
+    """Mean simple returns within four standard errors of zero, the errors taken over sessions."""
+    for price in ("close", "open"):
+        means = []
+        for seed in range(4):
+            made = SyntheticMarket(seed=seed, n_names=30, first="2000-01-03", noise_only=True, splits=0, halts=0).raw()
+            panel = made.prices.pivot(index="date", columns="ticker", values=price)
+            means.append((panel / panel.shift() - 1.0).mean(axis=1).iloc[1:])
+        daily = pd.concat(means)
+        assert abs(daily.mean()) < 4.0 * daily.std() / np.sqrt(len(daily))
+
+
+def test_pure_noise_has_no_planted_effect_and_no_loss_on_delisting() -> None:
+    made = SyntheticMarket(first="2015-01-02", noise_only=True, halts=30, delistings=5).raw()
+    truth = truth_of(made)
+    assert len(truth.drivers) == 0
+    assert not truth.text_effects[["gap_effect", "drift_effect"]].to_numpy().any()
+    store = build_store(made, features={})
+    assert store.facts["booked_out"] == {"listings": 5, "assumed": 0}
+    day, asset = (index[0] for index in np.nonzero(store.columns["delist_code"]))
+    assert store.columns["delist_price"][day, asset] == store.columns["mark"][day - 1, asset]
+
+
+def test_volatility_follows_the_regime_and_the_fear_index_is_late() -> None:
+    made = SyntheticMarket(first="2000-01-03", halts=0, delistings=0).raw()
+    truth = truth_of(made)
+    by_regime = truth.regimes.groupby("regime")["market_log_return"].std()
+    assert by_regime.is_monotonic_increasing
+    assert by_regime.iloc[-1] > 2.5 * by_regime.iloc[0]
+    store = build_store(made, features={})
+    assert made.macro is not None
+    vix = made.macro.loc[made.macro["series"] == "VIX_CLOSE", "value"].to_numpy()
+    np.testing.assert_array_equal(store.columns["macro.VIX_CLOSE"][1:], vix[:-1])
+
+
+def test_the_record_is_saved_as_csv(raw: RawMarket, tmp_path: Path) -> None:
+    truth_of(raw).save(tmp_path)
+    regimes = pd.read_csv(tmp_path / "regimes.csv")
+    np.testing.assert_array_equal(regimes["regime"], truth_of(raw).regimes["regime"])
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_settings_come_by_name() -> None:
+    named = from_name("synthetic?seed=4&noise_only=true&first=2010-01-04&last=2010-12-31&edge=0.1")
+    meant = SyntheticMarket(seed=4, noise_only=True, first="2010-01-04", last="2010-12-31", edge=0.1).raw()
+    assert fingerprint(named) == fingerprint(meant)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"n_names": 1}, {"edge": 0.3}, {"text_edge": -0.1}, {"halts": -1}, {"n_regimes": 0}, {"n_names": 3, "delistings": 2}],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(MarketDataError):
+        SyntheticMarket(**settings)
+
+
+def test_too_short_a_market_is_refused() -> None:
+    with pytest.raises(MarketDataError, match="60 sessions"):
+        SyntheticMarket(first="2020-01-02", last="2020-02-03").raw()
