@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -14,17 +14,17 @@ __all__ = ["app", "run_app"]
 
 app = typer.Typer(
     name="glassbox",
-    help="Walk-forward backtests of explainable trading models: look-ahead cannot be written, and every number has a source.",
+    help="Walk-forward backtests of explainable trading models. Look-ahead cannot be written; every number has a source.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 
-Out = Annotated[Optional[Path], typer.Option(help="Run folder; default runs/<plan name>.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; default runs/<plan name>.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget the run folder and start again.")]
-Workers = Annotated[Optional[int], typer.Option(min=1, help="Processes; default the number of cores.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default the number of cores.")]
 
 
 def run_app() -> None:
@@ -46,7 +46,7 @@ def _fail(message: object, code: int) -> None:
 
 @app.command()
 def quickstart(
-    market: Annotated[Optional[str], typer.Option(help="sp500 (real, embedded) or synthetic.")] = None,
+    market: Annotated[str | None, typer.Option(help="sp500 (real, embedded) or synthetic.")] = None,
     out: Out = None,
     device: Device = "cpu",
     workers: Workers = None,
@@ -64,7 +64,7 @@ def quickstart(
 @app.command()
 def run(
     plan: Annotated[Path, typer.Argument(help="A plan.toml, or the folder that holds it.")],
-    market: Annotated[Optional[str], typer.Option(help="Another market: sp500, synthetic or a market folder.")] = None,
+    market: Annotated[str | None, typer.Option(help="Another market: sp500, synthetic or a market folder.")] = None,
     out: Out = None,
     device: Device = "cpu",
     workers: Workers = None,
@@ -83,21 +83,12 @@ def run(
 def _main_job(plan: object, out: Path | None, device: str, workers: int | None, fresh: bool) -> None:
     from glassbox_bt.cli.job import JobSettings, main_job
     from glassbox_bt.cli.progress import bars
+    from glassbox_bt.modules.device import chosen_device
     from glassbox_bt.plan import Plan
 
     assert isinstance(plan, Plan)
     target = out if out is not None else Path("runs") / plan.name
     chosen = {} if workers is None else {"workers": workers}
     with bars(plan.title) as progress:
-        report = main_job(plan, JobSettings(out=target, device=_device(device), fresh=fresh, **chosen), progress)
+        report = main_job(plan, JobSettings(out=target, device=chosen_device(device), fresh=fresh, **chosen), progress)
     typer.echo(str(report))
-
-
-def _device(name: str) -> str:
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device must be auto, cpu or cuda, got {name!r}.")
-    if name == "auto":
-        import torch
-
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
