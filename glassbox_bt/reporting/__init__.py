@@ -1,3 +1,7 @@
 """Reports whose every number has a source."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from glassbox_bt.reporting.render import build_report, render_report, write_tearsheets
+
+__all__ = ["build_report", "render_report", "write_tearsheets"]

@@ -19,10 +19,10 @@ from glassbox_bt.reporting.report import Value
 __all__ = ["CAPITAL", "DERIVED", "EQUITY", "NOT_A_STAGE", "best_rival", "derived", "is_known", "starting_capital"]
 
 Arguments = Mapping[str, str]
-IDENTITY = ("name", "plan_digest", "code_digest", "data_fingerprint", "versions", "seeds", "artefacts")
+IDENTITY = ("plan_digest", "data_fingerprint", "code_digest", "libraries", "device")  # of `Manifest.start`
 CAPITAL = "manifest.json#/plan/costs/capital"
 EQUITY = "portfolio/equity.parquet"
-NOT_A_STAGE = ("report", "tearsheets")  # they run after the page was written
+NOT_A_STAGE = ("report",)  # its time is known only after the page was written
 
 
 def derived(name: str, **arguments: str | int) -> str:
@@ -72,10 +72,10 @@ def _chunks_ahead(record: RunRecord, of: Arguments) -> Value:
 def _rank(record: RunRecord, of: Arguments) -> Value:
     """Place of the stack among the strategies of a chunk, 1 = largest ``measure``; None where it is unknown."""
     rows = [row for row in record.rows(int(of["chunk"]), selection=False) if is_known(row, of["measure"])]
-    ours = [row for row in rows if row.strategy == STACK]
-    if not ours:
+    values = {row.strategy: float(row.content[of["measure"]]) for row in rows}
+    if STACK not in values:
         return None
-    return 1 + sum(row.content[of["measure"]] > ours[0].content[of["measure"]] for row in rows)
+    return 1 + sum(value > values[STACK] for value in values.values())
 
 
 def _n_ranked(record: RunRecord, of: Arguments) -> Value:
@@ -84,11 +84,15 @@ def _n_ranked(record: RunRecord, of: Arguments) -> Value:
 
 
 def _n_learned(record: RunRecord, _: Arguments) -> Value:
-    return len(record.metrics.get("learned", []))
+    return len(_learned_on_test(record))
 
 
 def _n_learned_better(record: RunRecord, _: Arguments) -> Value:
-    return sum(bool(row["better"]) for row in record.metrics.get("learned", []))
+    return sum(bool(row["better"]) for row in _learned_on_test(record))
+
+
+def _learned_on_test(record: RunRecord) -> list[Mapping[str, Any]]:
+    return [row for row in record.metrics.get("learned", []) if row.get("split", TEST) == TEST]
 
 
 def _n_degenerate(record: RunRecord, _: Arguments) -> Value:
@@ -137,12 +141,12 @@ def _number(value: Value) -> float:
 
 def _key(record: RunRecord, of: Arguments) -> Value:
     """One of the sorted keys of a mapping in the manifest: names are recorded too."""
-    return str(sorted(record.mapping(of["of"]))[int(of["place"])])
+    return str(sorted(record.entry(of["of"]))[int(of["place"])])
 
 
 def _count(record: RunRecord, of: Arguments) -> Value:
-    """Number of entries of a list in the manifest."""
-    return len(record.manifest.get(of["of"].removeprefix("/"), []))
+    """Number of entries of a list or mapping in the manifest."""
+    return len(record.entry(of["of"]))
 
 
 def _identity(record: RunRecord, _: Arguments) -> Value:

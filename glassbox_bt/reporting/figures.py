@@ -45,11 +45,7 @@ LOOKS: Mapping[str, Look] = {
     "benchmark": Look("--ink", (4, 1.5)),
     "cash": Look("--quiet", (1, 1.5)),
 }
-OTHER_LOOKS = tuple(
-    Look(f"--rival-{hue}", dash)
-    for dash in ((1, 1.5, 4, 1.5), (8, 2), (1, 3))
-    for hue in range(1, 7)
-)
+OTHER_LOOKS = tuple(Look(f"--rival-{hue}", dash) for dash in ((1, 1.5, 4, 1.5), (8, 2), (1, 3)) for hue in range(1, 7))
 
 
 def look_of(strategy: str, others: Sequence[str] = ()) -> Look:
@@ -120,7 +116,7 @@ def to_svg(picture: Picture, key: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    settings: dict[str, Any] = {
+    settings: Any = {
         "svg.hashsalt": f"glassbox-{key}",
         "svg.fonttype": "none",
         "font.family": "DejaVu Sans",  # ships with matplotlib: measured the same everywhere
@@ -135,9 +131,7 @@ def to_svg(picture: Picture, key: str) -> str:
         figure = Figure(figsize=(picture.width, picture.height))
         FigureCanvasSVG(figure)
         heights = [panel.height for panel in picture.panels]
-        grid = figure.subplots(
-            len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
-        )
+        grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
         days = np.array(picture.days, dtype="datetime64[D]")
         colours: dict[str, str] = {}
         for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
@@ -174,9 +168,7 @@ def _draw(axes: Axes, panel: Panel, days: Any, colours: dict[str, str]) -> None:
     axes.margins(x=0.01)
     axes.yaxis.set_major_locator(MaxNLocator(4 if panel.height >= 1.0 else 3))
     if panel.unit == "percent":
-        axes.yaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"{100 * value:.0f} %".replace("-", "\N{MINUS SIGN}"))
-        )
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %".replace("-", "\N{MINUS SIGN}")))
 
 
 def _label_days(axes: Axes) -> None:
@@ -200,6 +192,7 @@ def _tidy(svg: str, colours: Mapping[str, str], key: str) -> str:
     for variable, colour in colours.items():
         svg = svg.replace(colour, f"var({variable})")
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", svg, count=1, flags=re.DOTALL)
+    svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace("xlink:href", "href")
     svg = re.sub(r' id="[\w.]+_\d+"', "", svg)  # the same in every drawing; nothing refers to them
     svg = re.sub(r" font-family: [^;\"]*;", "", svg)
     svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)

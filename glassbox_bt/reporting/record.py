@@ -22,12 +22,13 @@ import pandas as pd
 from glassbox_bt.errors import ContractError, RunFolderError
 from glassbox_bt.reporting.report import Claim, Value
 
-__all__ = ["METRICS", "STACK", "TEST", "MetricRow", "RunRecord", "table_source"]
+__all__ = ["METRICS", "STACK", "TEST", "MetricRow", "RunRecord", "Where", "table_source"]
 
 METRICS = "metrics.json"
 MANIFEST = "manifest.json"
 STACK = "glassbox"
 TEST = "test"
+Where = dict[str, str | int]  # rows of a table, by equality
 DAY_COLUMNS = ("date", "decided_on", "filled_on")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "decisions.parquet": (
@@ -118,8 +119,7 @@ class RunRecord:
         kept = [
             row
             for row in rows
-            if (chunk is None or row.chunk == chunk)
-            and (selection is None or row.is_selection == selection)
+            if (chunk is None or row.chunk == chunk) and (selection is None or row.is_selection == selection)
         ]
         return tuple(sorted(kept, key=lambda row: (row.chunk, row.strategy != STACK)))
 
@@ -155,21 +155,18 @@ class RunRecord:
         if place.startswith("derived"):
             from glassbox_bt.reporting.derived import DERIVED
 
+            if fragment not in DERIVED:
+                raise ContractError(f"There is no derived number `{fragment}`. Known: {', '.join(DERIVED)}.")
             return DERIVED[fragment](self, dict(parse_qsl(place.partition("?")[2])))
-        if place.endswith(".json"):
-            value = self._pointed(place, fragment)
-        else:
-            value = _aggregate(self.part(place), fragment, source)
+        is_document = place.endswith(".json")
+        value = self._pointed(place, fragment) if is_document else _aggregate(self.part(place), fragment, source)
         if value is not None and not isinstance(value, bool | int | float | str):
             raise ContractError(f"{source} holds {type(value).__name__}, not one value. Point further down.")
         return value
 
-    def mapping(self, pointer: str) -> Mapping[str, Any]:
-        """A mapping of the manifest."""
-        found = self._pointed(MANIFEST, pointer)
-        if not isinstance(found, dict):
-            raise RunFolderError(f"{self.run / MANIFEST} holds {type(found).__name__} at {pointer}, not a mapping.")
-        return found
+    def entry(self, pointer: str) -> Any:
+        """Whatever the manifest holds at a JSON pointer, which may be a list or a mapping."""
+        return self._pointed(MANIFEST, pointer)
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of the run folder; days are ISO texts."""
@@ -183,8 +180,8 @@ class RunRecord:
             name, _, query = place.partition("?")
             rows = self.table(name)
             for column, wanted in parse_qsl(query):
-                whole = pd.api.types.is_integer_dtype(rows[column])
-                rows = rows[rows[column] == (int(wanted) if whole else wanted)]
+                values = _column(rows, column, place)
+                rows = rows[values == (int(wanted) if pd.api.types.is_integer_dtype(values) else wanted)]
             self._parts[place] = rows
         return self._parts[place]
 
@@ -220,7 +217,7 @@ def _aggregate(rows: pd.DataFrame, call: str, source: str) -> Value:
     name, _, column = call.removesuffix(")").partition("(")
     if name == "count":
         return len(rows)
-    values = rows[column]
+    values = _column(rows, column, source)
     if name == "nunique":
         return int(values.nunique())
     if values.empty:
@@ -234,6 +231,12 @@ def _aggregate(rows: pd.DataFrame, call: str, source: str) -> Value:
     if name in ("min", "max", "mean", "sum"):
         return _plain(getattr(values, name)())
     raise ContractError(f"`{name}` in {source} is no known aggregate.")
+
+
+def _column(rows: pd.DataFrame, column: str, source: str) -> pd.Series[Any]:
+    if column not in rows.columns:
+        raise ContractError(f"There is no column `{column}` for {source}. It has: {', '.join(rows.columns)}.")
+    return rows[column]
 
 
 def _plain(value: Any) -> Value:

@@ -12,7 +12,8 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal as OneOf
+from typing import ClassVar
+from typing import Literal as OneOf
 
 from glassbox_bt.errors import ContractError
 from glassbox_bt.reporting.figures import Look, Picture
@@ -35,6 +36,7 @@ __all__ = [
     "Prose",
     "Report",
     "Row",
+    "RowRole",
     "Section",
     "Table",
     "Value",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 Value = float | int | bool | str | None
+RowRole = OneOf["plain", "stack", "muted"]
 NOT_KNOWN = "–"  # a value that the run recorded as unknown
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -92,16 +95,12 @@ class Claim:
                 "which reads the value from its place in the run folder."
             )
         if self.style not in STYLES:
-            raise ContractError(
-                f"`{self.style}` is no style of a claim. Known styles: {', '.join(sorted(STYLES))}."
-            )
+            raise ContractError(f"`{self.style}` is no style of a claim. Known styles: {', '.join(sorted(STYLES))}.")
 
     @property
     def known(self) -> bool:
         """Whether the run recorded a value here."""
-        return self.value is not None and not (
-            isinstance(self.value, float) and math.isnan(self.value)
-        )
+        return self.value is not None and not (isinstance(self.value, float) and math.isnan(self.value))
 
     @property
     def text(self) -> str:
@@ -229,7 +228,7 @@ class Row:
     """One row of a table; the first cell is its head."""
 
     cells: tuple[Prose, ...]
-    role: OneOf["plain", "stack", "muted", "group"] = "plain"
+    role: RowRole = "plain"
 
     def __post_init__(self) -> None:
         for cell in self.cells:

@@ -122,7 +122,8 @@ def _draw(sheet: Sheet, draft: Path) -> None:
         from matplotlib import pyplot
 
         with mpl.rc_context():
-            quantstats.reports.html(
+            draw: Callable[..., None] = quantstats.reports.html  # quantstats has no annotations
+            draw(
                 sheet.returns,
                 benchmark=sheet.benchmark,
                 title=sheet.title,

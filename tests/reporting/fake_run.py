@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import sys
 from collections.abc import Mapping
@@ -53,9 +54,7 @@ def write_fake_run(folder: Path, how: FakeRun | None = None) -> Path:
     how = how or FakeRun()
     rng = np.random.default_rng(how.seed)
     (folder / "portfolio").mkdir(parents=True)
-    books = [
-        _book(rng, how, chunk, split) for chunk in range(1, how.n_chunks + 1) for split in ("val", "test")
-    ]
+    books = [_book(rng, how, chunk, split) for chunk in range(1, how.n_chunks + 1) for split in ("val", "test")]
     for name in ("equity", "weights", "orders", "approved"):
         table = pd.concat([book[name] for book in books], ignore_index=True)
         table.to_parquet(folder / "portfolio" / f"{name}.parquet", index=False)
@@ -80,8 +79,9 @@ def _book(rng: np.random.Generator, how: FakeRun, chunk: int, split: str) -> dic
         equity.append(frame.assign(chunk=chunk, split=split, strategy=strategy))
         day, name = np.nonzero(weight)
         weights.append(
-            pd.DataFrame({"date": days[day], "ticker": np.array(TICKERS)[name], "weight": weight[day, name]})
-            .assign(chunk=chunk, split=split, strategy=strategy)
+            pd.DataFrame({"date": days[day], "ticker": np.array(TICKERS)[name], "weight": weight[day, name]}).assign(
+                chunk=chunk, split=split, strategy=strategy
+            )
         )
         rows.append(_metric_row(frame, strategy, chunk, split, how))
     stack = weights[0]
@@ -144,9 +144,7 @@ def _equity(
     )
 
 
-def _metric_row(
-    frame: pd.DataFrame, strategy: str, chunk: int, split: str, how: FakeRun
-) -> dict[str, Any]:
+def _metric_row(frame: pd.DataFrame, strategy: str, chunk: int, split: str, how: FakeRun) -> dict[str, Any]:
     equity = frame["equity"].to_numpy()
     daily = equity / np.concatenate([[CAPITAL], equity[:-1]]) - 1.0
     wealth = np.concatenate([[CAPITAL], equity])
@@ -180,9 +178,7 @@ def _metric_row(
     return row
 
 
-def _decisions(
-    rng: np.random.Generator, days: np.ndarray[Any, Any], stack: pd.DataFrame
-) -> pd.DataFrame:
+def _decisions(rng: np.random.Generator, days: np.ndarray[Any, Any], stack: pd.DataFrame) -> pd.DataFrame:
     grid = pd.MultiIndex.from_product([days, TICKERS], names=["date", "ticker"])
     table = stack.set_index(["date", "ticker"])["weight"].reindex(grid).fillna(0.0).reset_index()
     n = len(table)
@@ -210,9 +206,7 @@ def _decisions(
         f"{act} {ticker}: the quantitative branch leaned on volatility as its main risk; sizing recommended "
         f"{100 * size:.1f} percent of equity and {'a rule cut it to' if cut else 'no rule cut it below'} "
         f"{100 * limit:.1f} percent."
-        for act, ticker, size, limit, cut in zip(
-            action, table["ticker"], recommended, cap, capped, strict=True
-        )
+        for act, ticker, size, limit, cut in zip(action, table["ticker"], recommended, cap, capped, strict=True)
     ]
     return table.drop(columns="weight")
 
@@ -221,7 +215,7 @@ def _orders(stack: pd.DataFrame, days: np.ndarray[Any, Any]) -> pd.DataFrame:
     wide = stack.pivot(index="date", columns="ticker", values="weight").reindex(days).fillna(0.0)
     change = wide.diff().fillna(wide)
     change = change.where(change.abs() > 0.0025, 0.0)
-    rows = change.stack().rename("change").reset_index()
+    rows = change.reset_index().melt("date", value_name="change").sort_values(["date", "ticker"])
     rows = rows[(rows["change"] != 0.0) & (rows["date"] > days[0])]
     value = rows["change"].abs() * CAPITAL
     place = np.searchsorted(days, rows["date"].to_numpy())
@@ -268,7 +262,7 @@ def _learned(rng: np.random.Generator, how: FakeRun) -> list[dict[str, Any]]:
         ("fusion", "action log loss"),
     )
     rows = []
-    for chunk in range(1, how.n_chunks + 1):
+    for chunk, split in itertools.product(range(1, how.n_chunks + 1), ("test", "val")):
         for module, measure in measures:
             anchor, learned = rng.uniform(0.5, 0.7, 2).round(6)
             better = bool(learned > anchor) if measure == "rank correlation" else bool(learned < anchor)
@@ -276,6 +270,7 @@ def _learned(rng: np.random.Generator, how: FakeRun) -> list[dict[str, Any]]:
                 {
                     "module": module,
                     "chunk": chunk,
+                    "split": split,
                     "measure": measure,
                     "learned": float(learned),
                     "anchor": float(anchor),
@@ -311,11 +306,14 @@ def _manifest(how: FakeRun, decisions: pd.DataFrame) -> dict[str, Any]:
     return {
         "name": "quickstart",
         "title": "Quickstart: twenty large US stocks",
-        "question": "Does the stack, at reduced sizes, earn more per unit of risk than holding the 20 names in equal weights?",
+        "question": "Does the stack earn more per unit of risk than holding the 20 names in equal weights?",
         "status": "complete",
         "plan": plan,
         "plan_digest": hashlib.sha256(json.dumps(plan).encode()).hexdigest(),
-        "code_digest": hashlib.sha256(b"code").hexdigest(),
+        "code_digest": {"strategies.full_stack": hashlib.sha256(b"code").hexdigest()},
+        "data_fingerprint": "35366e2b5ead5d5fd7ae2066fe5b9ad808aa080a",
+        "device": "cpu",
+        "libraries": {"numpy": "2.4.6"},
         "market": {
             "name": "sp500",
             "card": [
@@ -327,26 +325,30 @@ def _manifest(how: FakeRun, decisions: pd.DataFrame) -> dict[str, Any]:
             "has_opens": how.has_opens,
             "has_volume": how.has_volume,
             "benchmark": "SP500",
-            "first": "1996-01-02",
-            "last": "2022-12-28",
+            "first_session": "1996-01-02",
+            "last_session": "2022-12-28",
+            "survivorship": "No name of 20 stops trading within the data: survivors only.",
+            "booked_out": {"listings": 0, "assumed": 0},
+            "universe": {"rule": "252 bars in the last 504 sessions, set monthly", "size": None, "membership_table": False},
             "n_names": 20,
             "n_sessions": 6797,
-            "filled_cells": 14,
+            "n_filled_cells": 14,
             "filled_share": 14 / (20 * 6797),
             "licence": "BSD-3-Clause (skfolio)",
-            "flags": {"zero_returns": 1371, "sessions_without_data": 0},
+            "flags": {"bars": 142716, "names_without_prices": {}, "sessions_without_any_bar": []},
         },
         "chunks": chunks,
         "silent_modules": list(SILENT),
         "assumptions": assumptions,
         "reduced": how.reduced,
         "versions": {"python": "3.11.9", "numpy": "2.4.6", "torch": "2.13.0", "pandas": "3.1.1"},
-        "seeds": {"root": 7},
+        "seeds": {"plan": 7},
         "timings": [
             {"stage": stage, "chunk": chunk, "seconds": seconds, "cached": False}
             for chunk in range(1, how.n_chunks + 1)
             for stage, seconds in (("temporal_encoder", 21.4), ("technical", 9.2), ("fusion", 1.1), ("backtest", 3.8))
-        ],
+        ]
+        + [{"stage": "walk forward", "chunk": None, "seconds": 106.5, "cached": False}],
         "peak_memory_mb": 1432.0,
         "created_at": "2026-01-02T03:04:05+00:00",
         "artefacts": {"fusion/chunk1": "ab" * 32},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glassbox_bt.reporting.record import STACK, TEST, RunRecord, table_source
+from glassbox_bt.reporting.record import STACK, TEST, RunRecord, Where, table_source
 from glassbox_bt.reporting.report import Column, Paragraph, Row, Section, Table, prose
 from glassbox_bt.reporting.sections.phrases import chunk_name, measured
 
@@ -31,7 +31,7 @@ def _row(record: RunRecord, chunk: int) -> Row:
     row = record.row(STACK, chunk)
     if row is None:
         return Row((chunk_name(record, chunk), *(prose("not recorded") for _ in range(6))))
-    where: dict[str, str | int] = {"chunk": chunk, "split": TEST}
+    where: Where = {"chunk": chunk, "split": TEST}
     return Row(
         (
             chunk_name(record, chunk),

@@ -1,48 +1,57 @@
-"""Whether the learned part of each module beats its simple anchor (ridge, logit, base rate, GARCH)."""
+"""Whether the learned part of each module beats its simple anchor (ridge, logit, base rate, simple volatility)."""
 
 from __future__ import annotations
 
-from glassbox_bt.reporting.record import METRICS, RunRecord
-from glassbox_bt.reporting.report import Block, Column, Paragraph, Row, Section, Table, prose
+from collections.abc import Sequence
+
+from glassbox_bt.reporting.record import METRICS, TEST, RunRecord
+from glassbox_bt.reporting.report import Block, Column, Paragraph, Prose, Row, RowRole, Section, Table, prose
 
 __all__ = ["learned"]
 
+COLUMNS = (
+    Column(prose("Module"), numeric=False),
+    Column(prose("Chunk")),
+    Column(prose("Measure"), numeric=False),
+    Column(prose("Learned"), hint="anchor and network together"),
+    Column(prose("Anchor"), hint="the simple model alone"),
+    Column(prose("Rows"), hint="rows with a known outcome"),
+    Column(prose("Learned is better"), numeric=False),
+)
+
 
 def learned(record: RunRecord) -> Section:
-    """One row per module, chunk and measure."""
-    rows = record.metrics.get("learned", [])
-    blocks: tuple[Block, ...] = (_table(record, len(rows)),) if rows else (_nothing(),)
-    return Section("learned", prose("Learned part against its anchor"), blocks)
+    """Comparisons on test rows, then those on validation rows, which were spent on selection."""
+    rows = list(enumerate(record.metrics.get("learned", [])))
+    test = [place for place, row in rows if row.get("split", TEST) == TEST]
+    spent = [place for place, row in rows if row.get("split", TEST) != TEST]
+    blocks: list[Block] = []
+    if not rows:
+        blocks.append(Paragraph(prose("The run recorded no comparison of a learned part with its anchor."), "note"))
+    if test:
+        caption = prose("Learned part and anchor on the same test rows; no interval is printed yet")
+        blocks.append(_table(record, "learned-test", caption, test, "plain"))
+    if spent:
+        caption = prose("The same on validation rows, spent on selection")
+        blocks.append(_table(record, "learned-validation", caption, spent, "muted"))
+    return Section("learned", prose("Learned part against its anchor"), tuple(blocks))
 
 
-def _nothing() -> Paragraph:
-    return Paragraph(prose("The run recorded no comparison of a learned part with its anchor."), "note")
-
-
-def _table(record: RunRecord, n_rows: int) -> Table:
-    columns = (
-        Column(prose("Module"), numeric=False),
-        Column(prose("Chunk")),
-        Column(prose("Measure"), numeric=False),
-        Column(prose("Learned"), hint="anchor plus network"),
-        Column(prose("Anchor"), hint="the simple model alone"),
-        Column(prose("Rows"), hint="test rows with a known outcome"),
-        Column(prose("Learned is better"), numeric=False),
-    )
+def _table(record: RunRecord, key: str, caption: Prose, places: Sequence[int], role: RowRole) -> Table:
     rows = []
-    for place in range(n_rows):
+    for place in places:
         source = f"{METRICS}#/learned/{place}"
-        rows.append(
-            Row(
-                (
-                    prose(record.claim(f"{source}/module", "words")),
-                    prose(record.claim(f"{source}/chunk", "integer")),
-                    prose(record.claim(f"{source}/measure", "words")),
-                    prose(record.claim(f"{source}/learned", "number_4")),
-                    prose(record.claim(f"{source}/anchor", "number_4")),
-                    prose(record.claim(f"{source}/n_rows", "integer")),
-                    prose(record.claim(f"{source}/better", "yes_no")),
-                )
+        cells = (
+            prose(record.claim(f"{source}/{name}", style))
+            for name, style in (
+                ("module", "words"),
+                ("chunk", "integer"),
+                ("measure", "words"),
+                ("learned", "number_4"),
+                ("anchor", "number_4"),
+                ("n_rows", "integer"),
+                ("better", "yes_no"),
             )
         )
-    return Table("learned-table", prose("Learned part and anchor on the same test rows"), columns, tuple(rows))
+        rows.append(Row(tuple(cells), role))
+    return Table(key, caption, COLUMNS, tuple(rows))

@@ -13,6 +13,7 @@ from glassbox_bt.reporting.report import (
     Literal,
     Prose,
     Row,
+    RowRole,
     Table,
     plain_text,
     prose,
@@ -38,18 +39,18 @@ RETURNS = (
     Measure("volatility", prose("Volatility"), "percent", prose("standard deviation of daily returns, annualised")),
     Measure("sharpe", prose("Sharpe"), "number",
             prose("mean over standard deviation of daily returns, annualised, risk-free rate ", Literal("0"))),
-    Measure("sortino", prose("Sortino"), "number", prose("as Sharpe, over the deviation of losses only")),
+    Measure("sortino", prose("Sortino"), "number", prose("as Sharpe, over the root mean square of losses")),
     Measure("max_drawdown", prose("Max. drawdown"), "percent", prose("deepest fall from a peak; negative = loss")),
     Measure("calmar", prose("Calmar"), "number", prose("return over the size of the deepest fall")),
     Measure("cvar_95", prose("CVaR ", Literal("95")), "percent_2",
             prose("mean daily return beyond the ", Literal("95"), " percent tail; negative = loss")),
-    Measure("hit_rate", prose("Hit rate"), "percent", prose("share of winners, as the run counts them")),
+    Measure("hit_rate", prose("Hit rate"), "percent", prose("share of days with a gain, among days with a gain or a loss")),
 )  # fmt: skip
 TRADING = (
     Measure("exposure", prose("Exposure"), "percent", prose("mean share of equity that is invested")),
-    Measure("turnover", prose("Turnover"), "number", prose("traded value a year over equity, one way")),
-    Measure("cost_share", prose("Costs"), "percent_2", prose("commission, spread and impact over starting capital")),
-    Measure("n_trades", prose("Trades"), "integer", prose("number of trades")),
+    Measure("turnover", prose("Turnover"), "number", prose("half of all bought and sold value over mean equity, a year")),
+    Measure("cost_share", prose("Costs"), "percent_2", prose("commission, spread and impact over mean equity, a year")),
+    Measure("n_trades", prose("Fills"), "integer", prose("orders filled in whole or in part")),
     Measure("unfilled", prose("Unfilled"), "integer", prose("orders that did not fill")),
 )  # fmt: skip
 
@@ -81,7 +82,7 @@ def meanings(measures: Sequence[Measure]) -> Listing:
     return Listing(tuple(Item(one.meaning, one.head) for one in measures), "facts")
 
 
-def _role(row: MetricRow) -> str:
+def _role(row: MetricRow) -> RowRole:
     if row.is_selection:
         return "muted"
     return "stack" if row.strategy == STACK else "plain"

@@ -14,6 +14,7 @@ from glassbox_bt.reporting.report import (
     Figures,
     Link,
     Literal,
+    Piece,
     Prose,
     Row,
     Section,
@@ -72,12 +73,18 @@ def _sheets(record: RunRecord) -> Table:
     columns = tuple(Column(head, numeric=False) for head in heads)
     rows = []
     for name in record.strategies:
-        links = [prose(Link(_first_name(record, name), f"tearsheet_{name}.html"))]
+        links = [prose(_sheet_link(record, _first_name(record, name), f"tearsheet_{name}.html"))]
         for chunk in record.chunks:
-            absent = record.row(name, chunk) is None
-            links.append(prose("none" if absent else Link("tear-sheet", f"tearsheet_{name}_chunk{chunk}.html")))
+            links.append(prose(_sheet_link(record, "tear-sheet", f"tearsheet_{name}_chunk{chunk}.html")))
         rows.append(Row(tuple(links)))
     return Table("sheets", prose("Pages drawn by quantstats from the returns on the test days"), columns, tuple(rows))
+
+
+def _sheet_link(record: RunRecord, content: str | Claim, target: str) -> Piece:
+    """A link where the page was drawn; the tear-sheets are written before this page."""
+    if (record.run / "report" / target).exists():
+        return Link(content, target)
+    return content if isinstance(content, Claim) else "not drawn"
 
 
 def _growth(record: RunRecord, chunk: int) -> Figure:

@@ -24,6 +24,7 @@ __all__ = [
 
 BUY_AND_HOLD = "buy_and_hold"
 NOT_RECORDED = "not recorded"
+LONG = 8  # entries of a list that are printed one by one
 
 
 def chunk_source(record: RunRecord, chunk: int, rest: str) -> str:
@@ -74,15 +75,27 @@ def listed(parts: Sequence[Prose | Piece]) -> Prose:
     return prose(*joined)
 
 
-def named_values(record: RunRecord, pointer: str, before: Prose = (), style: str = "plain") -> list[Item]:
-    """One item per key of a flat mapping in the manifest, in the order of the keys; nested values are left out."""
+def named_values(record: RunRecord, pointer: str, before: Prose = ()) -> list[Item]:
+    """One item per value of a mapping in the manifest, by key; nested mappings are written out."""
     if not record.has(f"manifest.json#{pointer}"):
         return []
-    items = []
-    for place, (key, value) in enumerate(sorted(record.mapping(pointer).items())):
-        if isinstance(value, dict | list):
-            continue
-        name = record.claim(derived("key", of=pointer, place=place), "words")
-        source = f"manifest.json#{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
-        items.append(Item(prose(record.claim(source, style)), prose(*before, name)))
+    items: list[Item] = []
+    for place, (key, value) in enumerate(sorted(record.entry(pointer).items())):
+        here = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+        head = prose(before, record.claim(derived("key", of=pointer, place=place), "words"))
+        if isinstance(value, dict) and value:
+            items += named_values(record, here, prose(head, ", "))
+        else:
+            items.append(Item(_shown(record, here, value), head))
     return items
+
+
+def _shown(record: RunRecord, pointer: str, value: object) -> Prose:
+    """A value as recorded; of a long list only its length."""
+    if not isinstance(value, dict | list):
+        return prose(record.claim(f"manifest.json#{pointer}", "plain"))
+    if not value:
+        return prose("none")
+    if len(value) > LONG:
+        return prose(record.claim(derived("count", of=pointer), "integer"), " entries")
+    return listed([record.claim(f"manifest.json#{pointer}/{place}", "plain") for place in range(len(value))])

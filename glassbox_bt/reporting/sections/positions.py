@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from glassbox_bt.reporting.record import STACK, TEST, RunRecord, table_source
+from glassbox_bt.reporting.record import STACK, TEST, RunRecord, Where, table_source
 from glassbox_bt.reporting.report import (
     Claim,
     Column,
@@ -46,12 +46,12 @@ class Position:
     @property
     def held(self) -> str:
         """Source of the weight."""
-        where = {"chunk": self.chunk, "split": TEST, "strategy": STACK}
+        where: Where = {"chunk": self.chunk, "split": TEST, "strategy": STACK}
         return table_source(WEIGHTS, "only(weight)", **where, date=self.day, ticker=self.ticker)
 
     def source(self, table: str, column: str) -> str:
         """Source of a value of the decision."""
-        where = {"chunk": self.chunk, "split": TEST}
+        where: Where = {"chunk": self.chunk, "split": TEST}
         return table_source(table, f"only({column})", **where, date=str(self.decided_on), ticker=self.ticker)
 
 

@@ -48,10 +48,16 @@ def provenance(record: RunRecord) -> Section:
 
 
 def _digests(record: RunRecord) -> list[Item]:
+    code = record.manifest.get("code_digest")
     return [
         Item(prose(Code(record.claim(derived("identity")))), prose("Run digest")),
         Item(prose(_digest(record, "plan_digest")), prose("Plan digest")),
-        Item(prose(_digest(record, "code_digest")), prose("Code digest")),
+        Item(prose(_digest(record, "data_fingerprint")), prose("Fingerprint of the data")),
+        *(
+            named_values(record, "/code_digest", prose("Code, "))
+            if isinstance(code, dict)
+            else [Item(prose(_digest(record, "code_digest")), prose("Code digest"))]
+        ),
         Item(prose(quoted(record, f"{MANIFEST}/created_at")), prose("Started")),
         Item(prose(quoted(record, f"{MANIFEST}/test_label_reads", "integer")), prose("Reads of the test labels")),
         Item(prose(quoted(record, f"{MANIFEST}/peak_memory_mb", "number_0"), " MB"), prose("Peak memory")),
@@ -74,7 +80,7 @@ def _timings(record: RunRecord) -> tuple[Block, ...]:
     columns = (
         Column(prose("Stage"), numeric=False),
         *(Column(chunk_name(record, chunk)) for chunk in record.chunks),
-        Column(prose("All"), hint="seconds, stages that belong to no chunk included"),
+        Column(prose("All"), hint="seconds; a stage of the whole run belongs to no chunk"),
     )
     rows = [
         Row(
@@ -86,8 +92,6 @@ def _timings(record: RunRecord) -> tuple[Block, ...]:
         )
         for stage, place in places.items()
     ]
-    totals = (*(prose(_seconds(record, chunk=chunk)) for chunk in record.chunks), prose(_seconds(record)))
-    rows.append(Row((prose("All stages"), *totals), "stack"))
     cached = Paragraph(
         prose(
             record.claim(derived("n_cached"), "integer"),

@@ -14,17 +14,19 @@ ORDERS = "portfolio/orders.parquet"
 
 def quality(record: RunRecord) -> Section:
     """Filled cells, flags of the market checks, warnings of the run, and fill codes."""
+    filled = prose(
+        quoted(record, f"{MARKET}/n_filled_cells", "integer"),
+        " (",
+        quoted(record, f"{MARKET}/filled_share", "percent_4"),
+        " of all name-days); carried forward a few sessions at most, never traded, never a label",
+    )
     facts = [
-        Item(
-            prose(
-                quoted(record, f"{MARKET}/filled_cells", "integer"), " (",
-                quoted(record, f"{MARKET}/filled_share", "percent_4"),
-                " of all name-days); carried forward a few sessions at most, never traded, never a label",
-            ),
-            prose("Filled cells"),
-        )
-    ]  # fmt: skip
-    facts += named_values(record, "/market/flags")
+        Item(prose(quoted(record, f"{MARKET}/survivorship")), prose("Survivorship")),
+        Item(filled, prose("Filled cells")),
+        *named_values(record, "/market/booked_out", prose("Booked out, ")),
+        *named_values(record, "/market/universe", prose("Universe, ")),
+        *named_values(record, "/market/flags"),
+    ]
     blocks: list[Block] = [Listing(tuple(facts), "facts")]
     warnings = record.manifest.get("warnings", [])
     if warnings:
@@ -45,9 +47,7 @@ def _orders(record: RunRecord) -> Table:
     for code in codes:
         first = table_source(ORDERS, "first(code)", split=TEST, strategy=STACK, code=code)
         counts = (
-            record.claim(
-                table_source(ORDERS, "count()", chunk=chunk, split=TEST, strategy=STACK, code=code), "integer"
-            )
+            record.claim(table_source(ORDERS, "count()", chunk=chunk, split=TEST, strategy=STACK, code=code), "integer")
             for chunk in record.chunks
         )
         rows.append(Row((prose(record.claim(first, "words")), *(prose(count) for count in counts))))

@@ -51,20 +51,20 @@ def setting(record: RunRecord) -> Section:
 
 def _facts(record: RunRecord) -> list[Item]:
     return [
-        Item(
-            prose(
-                quoted(record, f"{MARKET}/name"), ": ", quoted(record, f"{MARKET}/n_names", "integer"),
-                " names, ", quoted(record, f"{MARKET}/first", "date"), " to ", quoted(record, f"{MARKET}/last", "date"),
-                " (", quoted(record, f"{MARKET}/n_sessions", "integer"), " sessions)",
-            ),
-            prose("Market"),
-        ),
+        Item(_span(record), prose("Market")),
         Item(prose(quoted(record, f"{MARKET}/benchmark")), prose("Benchmark")),
+        Item(prose(quoted(record, f"{MARKET}/universe/rule")), prose("Universe")),
         Item(_price_basis(record), prose("Prices")),
         Item(_fills(record), prose("Fills")),
         Item(_costs(record), prose("Costs")),
         Item(prose(quoted(record, f"{MARKET}/licence")), prose("Licence of the data")),
     ]  # fmt: skip
+
+
+def _span(record: RunRecord) -> Prose:
+    name, first, last = (quoted(record, f"{MARKET}/{key}") for key in ("name", "first_session", "last_session"))
+    n_names, n_sessions = (quoted(record, f"{MARKET}/{key}", "integer") for key in ("n_names", "n_sessions"))
+    return prose(name, ": ", n_names, " names, ", first, " to ", last, " (", n_sessions, " sessions)")
 
 
 def _price_basis(record: RunRecord) -> Prose:
@@ -122,5 +122,3 @@ def _chunks(record: RunRecord) -> Table:
     )
     caption = prose("Chronological chunks: fitted on train, selected on validation, reported on test")
     return Table("chunks", caption, columns, rows)
-
-

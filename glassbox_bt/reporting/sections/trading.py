@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glassbox_bt.reporting.derived import EQUITY
 from glassbox_bt.reporting.figures import Line, Panel, Picture, look_of
-from glassbox_bt.reporting.record import STACK, TEST, RunRecord, table_source
+from glassbox_bt.reporting.record import STACK, TEST, RunRecord, Where, table_source
 from glassbox_bt.reporting.report import Figure, Figures, Section, prose
 from glassbox_bt.reporting.sections.measures import TRADING, meanings, measures_table
 from glassbox_bt.reporting.sections.performance import curves, legend
@@ -36,13 +36,10 @@ def trading(record: RunRecord) -> Section:
 
 def _exposure(record: RunRecord, chunk: int) -> Figure:
     days, exposure = curves(record, chunk, "exposure")
-    lines = tuple(
-        Line(name, look_of(name, record.strategies), values) for name, values in exposure.items()
-    )
-    stack = {"chunk": chunk, "split": TEST, "strategy": STACK}
+    lines = tuple(Line(name, look_of(name, record.strategies), values) for name, values in exposure.items())
+    stack: Where = {"chunk": chunk, "split": TEST, "strategy": STACK}
     extremes = [
-        record.claim(table_source(EQUITY, f"{which}(exposure)", **stack), "percent")
-        for which in ("mean", "min", "max")
+        record.claim(table_source(EQUITY, f"{which}(exposure)", **stack), "percent") for which in ("mean", "min", "max")
     ]
     words = prose(
         "The stack is invested to ", extremes[0], " on average, between ", extremes[1], " and ", extremes[2], ".",

@@ -48,9 +48,7 @@ def _overall(record: RunRecord) -> Prose:
         clauses.append(
             prose("above that of holding every name in equal weight in ", ahead, " of ", n_chunks, " test periods")
         )
-    clauses.append(
-        prose("above that of every rival in ", ahead_of_all, " of ", n_chunks, "")
-    )
+    clauses.append(prose("above that of every rival in ", ahead_of_all, " of ", n_chunks, ""))
     return prose(
         "After costs, the stack’s Sharpe ratio was ",
         listed(clauses),
@@ -120,7 +118,7 @@ def labels(record: RunRecord) -> tuple[Prose, ...]:
         shown.append(prose("Fills at the next close"))
     shown += [prose("Assumed ", name, ": ", stated) for name, stated in _assumptions(record)]
     n_silent = derived("count", of="/silent_modules")
-    if record.resolve(n_silent):
+    if record.manifest.get("silent_modules"):
         shown.append(prose(record.claim(n_silent, "integer"), " modules silent"))
     reads = quoted(record, "manifest.json#/test_label_reads", "integer")
     return (*shown, prose("Reads of the test labels: ", reads))
@@ -162,9 +160,7 @@ def _silent(record: RunRecord) -> list[Item]:
     names = record.manifest.get("silent_modules", [])
     if not names:
         return []
-    claims = [
-        record.claim(f"manifest.json#/silent_modules/{place}", "words") for place in range(len(names))
-    ]
+    claims = [record.claim(f"manifest.json#/silent_modules/{place}", "words") for place in range(len(names))]
     return [
         Item(
             prose(listed(claims), " do not answer in this run; the rules for missing answers apply."),
