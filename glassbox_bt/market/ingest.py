@@ -199,6 +199,7 @@ def _facts(market: RawMarket, clock: Sessions, panels: Panels, gone: Delistings,
         "licence": meta.licence,
         "price_basis": meta.price_basis,
         "benchmark": meta.benchmark or "equal weight of the universe",
+        "returns": _returns(market),
         "has_opens": panels.has_opens,
         "has_volume": panels.has_volume,
         "fills": "next open" if panels.has_opens else "next close (close_to_close: the market has no opens)",
@@ -220,6 +221,13 @@ def _facts(market: RawMarket, clock: Sessions, panels: Panels, gone: Delistings,
         "tables": sorted(market.tables()),
         "card": list(meta.card),
     }
+
+
+def _returns(market: RawMarket) -> str:
+    if market.meta.price_basis == "total_return" or "adj_close" in market.prices.columns:
+        return "total return"
+    missing = "splits and dividends are" if market.meta.price_basis == "raw" else "dividends are"
+    return f"price only: there is no adj_close, so {missing} not in the returns"
 
 
 def _survivorship(panels: Panels, gone: Delistings) -> str:

@@ -82,11 +82,6 @@ def build_panels(market: RawMarket, clock: Sessions) -> Panels:
     units = {name: np.where(observed, raw[name] * factor, np.nan) for name in ("open", "high", "low", "close")}
     units["volume"] = np.where(observed, raw["volume"] / factor, np.nan)
     has_opens, has_volume = (bool(np.isfinite(units[name][:, keep]).any()) for name in ("open", "volume"))
-    tradable = observed.copy()
-    if has_opens:
-        tradable &= np.isfinite(units["open"])
-    if has_volume:
-        tradable &= units["volume"] > 0
     return Panels(
         tickers=tuple(str(name) for name in names[keep]),
         units={name: values[:, keep] for name, values in units.items()},
@@ -94,7 +89,7 @@ def build_panels(market: RawMarket, clock: Sessions) -> Panels:
         raw_volume=np.where(observed, raw["volume"], np.nan)[:, keep],
         mark=carried(units["close"][:, keep]),
         is_observed=observed[:, keep],
-        tradable=tradable[:, keep],
+        tradable=_tradable(observed, units, has_opens, has_volume)[:, keep],
         has_opens=has_opens,
         has_volume=has_volume,
         empty_sessions=[str(day) for day in clock.dates[~observed.any(axis=1)]],
@@ -130,6 +125,15 @@ def _session_rows(market: RawMarket, clock: Sessions) -> IntArray:
             "Correct the dates or set `calendar`."
         )
     return rows.astype(np.int64)
+
+
+def _tradable(observed: BoolArray, units: Mapping[str, FloatArray], has_opens: bool, has_volume: bool) -> BoolArray:
+    tradable = observed.copy()
+    if has_opens:
+        tradable &= np.isfinite(units["open"])
+    if has_volume:
+        tradable &= units["volume"] > 0
+    return tradable
 
 
 def _benchmark_place(market: RawMarket, names: AnyArray) -> int:

@@ -52,6 +52,13 @@ def test_row_order_between_names_does_not_matter() -> None:
         np.testing.assert_array_equal(values, other.columns[name], err_msg=name)
 
 
+def test_what_returns_lack_is_said() -> None:
+    bare = prices().drop(columns="adj_close")
+    assert store().facts["returns"] == "total return"
+    assert "so dividends are not" in str(store(bare).facts["returns"])
+    assert "splits and dividends are not" in str(store(bare, {"price_basis": "raw"}).facts["returns"])
+
+
 def test_total_return_prices_are_taken_as_they_are() -> None:
     built = store(meta={"price_basis": "total_return"})
     np.testing.assert_array_equal(column(built, "close"), column(built, "raw_close"))

@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_bytes(raw: RawMarket) -> None:
     assert fingerprint(replace(SMALL, seed=3).raw()) != fingerprint(raw)
 
 
-def test_streams_belong_to_names(raw: RawMarket) -> None:
+def test_streams_belong_to_names() -> None:
     """Two names more, no text and no macro leave the shocks of the others as they were."""
     quiet = replace(SMALL, noise_only=True, delistings=0, halts=0, splits=0)
     few = quiet.raw().prices
