@@ -352,11 +352,10 @@ def _sizes(inputs: BarrierInputs, action: AnyArray, wanted: FloatArray, cap: Flo
 
 def _finish_caps(inputs: BarrierInputs, cap: FloatArray, fired: BoolArray, cap_after: FloatArray) -> None:
     """The running cap behind the pass over caps; only the meaning of an action lowers it further."""
-    cap_after[N_CAPS:] = cap
     sell, hold = RULE_INDEX["sell_to_zero"], RULE_INDEX["hold_keeps_weight"]
-    cap_after[sell:][:, fired[sell]] = 0.0
-    keeps = fired[hold]
-    cap_after[hold:, keeps] = np.minimum(cap[keeps], inputs.held_weight[keeps])
+    cap_after[N_CAPS:sell] = cap
+    cap_after[sell:hold] = np.where(fired[sell], 0.0, cap)
+    cap_after[hold:] = np.where(fired[hold], np.minimum(cap, inputs.held_weight), cap_after[sell])
 
 
 def _summary(
