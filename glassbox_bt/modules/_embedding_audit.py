@@ -13,8 +13,8 @@ def audit_embeddings(embeddings: AnyArray) -> dict[str, float]:
     """Collapse tests of a sample of embeddings, (n_rows, width) (spec §6).
 
     ``embedding_mean_cosine`` is the mean cosine over all pairs of rows: near 1 means every window
-    looks alike. ``embedding_effective_rank`` is the exponential of the entropy of the covariance's
-    eigenvalue shares: the number of directions in use.
+    looks alike. ``embedding_effective_rank`` is the exponential of the entropy of the shares of the
+    centred sample's singular values: the number of directions in use (Roy and Vetterli, 2007).
     """
     rows = np.asarray(embeddings, dtype=np.float64)
     lengths = np.linalg.norm(rows, axis=1)
@@ -22,7 +22,7 @@ def audit_embeddings(embeddings: AnyArray) -> dict[str, float]:
     n_rows = len(rows)
     pairs = max(n_rows * (n_rows - 1), 1)
     together = float((unit.sum(axis=0) ** 2).sum() - (unit**2).sum())
-    spread = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False) ** 2
+    spread = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
     shares = spread / max(float(spread.sum()), 1e-12)
     shares = shares[shares > 0.0]
     return {

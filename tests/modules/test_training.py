@@ -127,9 +127,7 @@ def test_a_finished_fit_is_read_back_without_a_step(tmp_path: Path) -> None:
     ],
     ids=["chunk", "settings", "data"],
 )
-def test_a_checkpoint_of_another_fit_is_refused(
-    tmp_path: Path, other: Callable[[FitContext], Training]
-) -> None:
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path, other: Callable[[FitContext], Training]) -> None:
     ctx = replace(CONTEXT, checkpoints=tmp_path)
     trained(ctx)
     with pytest.raises(TrainingError, match="another fit"):

@@ -77,6 +77,7 @@ from glassbox_bt.types import (
 __all__ = ["FittedTechnicalAnalyst", "TechnicalAnalyst"]
 
 HEADS = ("trend", "momentum", "intensity", "timing")
+LOWEST = (-1.0, -1.0, 0.0, -1.0)  # of each head's target; the highest is 1
 SCALED = ("trend", "momentum", "timing")  # heads that are put on a rank scale
 GOOD_IC = 0.10  # rank correlation that counts as full reliability; honest daily forecasts stay below
 Variant = Literal["anchored", "anchor", "network"]
@@ -303,8 +304,7 @@ class FittedTechnicalAnalyst:
             residual, weights = predict_rows(lambda batch: answered(network, batch), windows)
             forecast[rows] += residual
             attention[rows] = rounded(weights)
-        limited = np.clip(forecast, [-1.0, -1.0, 0.0, -1.0], 1.0)
-        return np.asarray(rounded(limited), dtype=np.float64), attention
+        return _limited(forecast), attention
 
     def predict_many(self, span: Span) -> Answers:
         """Scores, the raw forecasts behind them, and the attention over 30 embeddings.
@@ -328,7 +328,7 @@ class FittedTechnicalAnalyst:
             "move_intensity": heads["intensity"],
             "timing_confidence": rounded(scales["timing"].rank(heads["timing"])),
             "trend_raw": heads["trend"],
-            "trend_anchor_raw": rounded(np.clip(self.anchored(span)[..., 0], -1.0, 1.0)),
+            "trend_anchor_raw": _limited(self.anchored(span))[..., 0],
             "momentum_raw": heads["momentum"],
             "timing_raw": heads["timing"],
             "timing_rule_score": rounded(self.rule.score(span)),
@@ -385,7 +385,7 @@ def _judged(
     """A candidate with its provisional rank scales, its reliability and its hold-out figures."""
     raw, _ = fitted.raw(train, held_rows)
     forecasts = dict(zip(HEADS, np.moveaxis(raw, -1, 0), strict=True))
-    anchored = fitted.anchored(train)
+    anchored = _limited(fitted.anchored(train))
     known = np.where(held_rows[..., None], wanted, np.nan)
     ic, anchor_ic = (information_coefficient(one[..., 0], known[..., 0]) for one in (raw, anchored))
     done = replace(
@@ -404,6 +404,11 @@ def _judged(
     beats = figures["holdout_error"] < figures["holdout_error_anchor"]
     summary = {**training.summary, **figures, "network_beats_anchor_on_holdout": beats}
     return Candidate(fitted.settings.variant, done, training.history, summary)
+
+
+def _limited(forecast: AnyArray) -> FloatArray:
+    """Forecasts cut to the range of their targets, on the grid of 1e-6."""
+    return np.asarray(rounded(np.clip(forecast, LOWEST, 1.0)), dtype=np.float64)
 
 
 def _error(forecast: FloatArray, outcome: FloatArray) -> float:
