@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
 from glassbox_bt.types import Answers, AnyArray, FloatArray, IntArray, Reason, StrArray
 
-__all__ = ["reduction_reasons", "summaries"]
+__all__ = ["Lever", "levers", "reduction_reasons", "summaries"]
 
 WORDS = MappingProxyType(
     {
@@ -34,6 +35,18 @@ FULL = 4  # bucket code
 CRISIS = 2  # regime code
 HIGH = 0.75  # a score from here on is a reason of its own
 LOW_CONFIDENCE = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """How far one risk score would have to fall for the next larger bucket, all else equal.
+
+    ``below`` is the bound (exclusive); NaN where not even a score of 0 would be enough.
+    """
+
+    family: str
+    score: float
+    below: float
 
 
 def summaries(answers: Answers, weights: FloatArray) -> StrArray:
@@ -71,6 +84,29 @@ def reduction_reasons(answers: Answers, weights: FloatArray) -> StrArray:
     ranked = _ranked(out, weights)[:, :3]
     texts[rows] = ["|".join(_codes(out, ranked[i], i)) for i in range(len(ranked))]
     return texts
+
+
+def levers(answers: Answers, row: tuple[int, int], weights: Sequence[float], buckets: Sequence[float]) -> tuple[Lever, ...]:
+    """One lever per known family, in fixed order; none where the bucket is full or the row unknown.
+
+    Parameters
+    ----------
+    row : tuple[int, int]
+        Day and name.
+    buckets : Sequence[float]
+        Upper bounds of combined risk, ascending.
+    """
+    out = {name: float(values[row]) for name, values in answers.outputs.items()}
+    if not answers.known[row] or out["size_bucket"] == FULL:
+        return ()
+    share = {name: w * out[f"{name}_risk_available"] for name, w in zip(WORDS, weights, strict=True)}
+    excess = out["combined_risk_score"] - buckets[FULL - 1 - int(out["size_bucket"])]
+    found = []
+    for name in (name for name, weight in share.items() if weight > 0.0):
+        score = out[f"{name}_risk_score"]
+        below = score - excess * sum(share.values()) / share[name]
+        found.append(Lever(name, score, below if below > 0.0 else np.nan))
+    return tuple(found)
 
 
 def _ranked(out: Mapping[str, AnyArray], weights: FloatArray) -> IntArray:

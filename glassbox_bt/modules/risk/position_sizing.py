@@ -26,7 +26,7 @@ import numpy as np
 
 from glassbox_bt.errors import PlanError
 from glassbox_bt.market.view import Span, TrainView
-from glassbox_bt.modules._sizing_words import reduction_reasons, summaries
+from glassbox_bt.modules._sizing_words import Lever, levers, reduction_reasons, summaries
 from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, reasons
 from glassbox_bt.types import Answers, AnyArray, BoolArray, FloatArray, Kind, Read, Reason, StrArray
 
@@ -205,6 +205,10 @@ class PositionSizing:
     def reduction_reasons(self, answers: Answers) -> StrArray:
         """Column ``size_reduction_reasons``: codes of what made a size smaller, joined by ``|``."""
         return reduction_reasons(answers, np.asarray(self.weights))
+
+    def levers(self, answers: Answers, row: tuple[int, int]) -> tuple[Lever, ...]:
+        """How far each risk score would have to fall for the next larger bucket."""
+        return levers(answers, row, self.weights, self.buckets)
 
     def state(self) -> ModuleState:
         """Empty: the settings say it all."""

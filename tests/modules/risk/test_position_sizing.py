@@ -277,6 +277,25 @@ def test_every_summary_is_short_plain_and_free_of_column_names(state: dict[str, 
     assert "nan" not in text
 
 
+@given(STATES)
+@settings(max_examples=100, deadline=None)
+def test_a_lever_pulled_below_its_bound_lifts_the_bucket_and_no_sooner(state: dict[str, float]) -> None:
+    module, name = PositionSizing(), "drawdown.drawdown_risk_score"
+    answers = module.predict_many(span_of([state]))
+    bucket = answers.outputs["size_bucket"][0, 0]
+    for lever in module.levers(answers, (0, 0)):
+        if lever.family != "drawdown" or not lever.below > 1e-6:
+            continue
+        assert sized(state | {name: lever.below - 1e-6})["size_bucket"] == bucket + 1
+        assert sized(state | {name: lever.below + 1e-6})["size_bucket"] == bucket
+
+
+def test_a_full_bucket_and_an_unknown_row_have_no_lever() -> None:
+    module = PositionSizing()
+    for silent in ((), ("liquidity", "cvar")):
+        assert module.levers(module.predict_many(span_of([{}], silent)), (0, 0)) == ()
+
+
 def test_unknown_rows_say_why() -> None:
     _, (text,), (codes,) = texts_of([{}], ("liquidity", "cvar"))
     assert "neither liquidity nor tail risk is known" in text
