@@ -175,14 +175,16 @@ class RunRecord:
         return self._tables[name]
 
     def part(self, place: str) -> pd.DataFrame:
-        """Rows of a table by ``file?column=value&…``."""
+        """Rows of a table by ``file?column=value&…``; what narrows it down is kept, condition by condition."""
         if place not in self._parts:
-            name, _, query = place.partition("?")
-            rows = self.table(name)
-            for column, wanted in parse_qsl(query):
-                values = _column(rows, column, place)
-                rows = rows[values == (int(wanted) if pd.api.types.is_integer_dtype(values) else wanted)]
-            self._parts[place] = rows
+            before, mark, condition = place.rpartition("&" if "&" in place else "?")
+            if not mark:
+                return self.table(place)
+            rows = self.part(before)
+            ((column, wanted),) = parse_qsl(condition)
+            values = _column(rows, column, place)
+            is_whole = pd.api.types.is_integer_dtype(values)
+            self._parts[place] = rows[values == (int(wanted) if is_whole else wanted)]
         return self._parts[place]
 
     def _pointed(self, place: str, pointer: str) -> Any:
