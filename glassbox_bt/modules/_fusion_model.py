@@ -139,6 +139,7 @@ class FusionModel:
     anchors: tuple[LinearAnchor, ...]
     signal_scale: RankScale
     risk_scale: RankScale
+    tilt_scale: RankScale  # of P(BUY) - P(SELL)
     sizes: Sizes
     weights: Mapping[str, AnyArray]
     on_anchors: bool
@@ -168,14 +169,16 @@ class FusionModel:
             heads,
             unset,
             unset,
+            unset,
             sizes,
             {},
             on_anchors,
         )
 
-    def with_scales(self, signal: FloatArray, risk: FloatArray) -> FusionModel:
+    def with_scales(self, signal: FloatArray, risk: FloatArray, tilt: FloatArray) -> FusionModel:
         """The same model with its ranks frozen on these raw scores (R14)."""
-        return replace(self, signal_scale=RankScale.of(signal), risk_scale=RankScale.of(risk))
+        scales = (RankScale.of(one) for one in (signal, risk, tilt))
+        return replace(self, **dict(zip(("signal_scale", "risk_scale", "tilt_scale"), scales, strict=True)))
 
     def line(self) -> tuple[float, float]:
         """Slope and intercept of the branches."""
@@ -228,6 +231,7 @@ class FusionModel:
             {"line": np.array([self.slope, self.intercept])},
             self.signal_scale.arrays("signal_scale"),
             self.risk_scale.arrays("risk_scale"),
+            self.tilt_scale.arrays("tilt_scale"),
             {f"network.{name}": values for name, values in self.weights.items()},
         ]
         parts += [one.arrays(head) for head, one in zip(HEADS, self.anchors, strict=True)]
@@ -245,6 +249,7 @@ class FusionModel:
             tuple(LinearAnchor.restore(arrays, head, "logistic") for head in HEADS),
             RankScale.restore(arrays, "signal_scale"),
             RankScale.restore(arrays, "risk_scale"),
+            RankScale.restore(arrays, "tilt_scale"),
             sizes,
             {name[len(prefix) :]: one for name, one in arrays.items() if name.startswith(prefix)},
             on_anchors,

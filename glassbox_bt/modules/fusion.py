@@ -110,6 +110,7 @@ class LearnedFusion:
         "learned_sell_prob",
         "learned_hold_prob",
         "learned_buy_prob",
+        "learned_action_rank",
         "learned_fusion_signal",
         "learned_fusion_signal_raw",
         "learned_fusion_signal_anchor_raw",
@@ -190,7 +191,7 @@ class LearnedFusion:
             model, training = train(model, rows, self.schedule, ctx)
             history, summary = training.history, dict(training.summary)
         heads = model.heads(rows.part(rows.outcomes.held_out))
-        model = model.with_scales(rounded(heads.signal), rounded(heads.risk))
+        model = model.with_scales(rounded(heads.signal), rounded(heads.risk), tilt(heads.actions[:, 2], heads.actions[:, 0]))
         summary |= quality(model, rows)
         return (Candidate(self.variant, FittedFusion(self, model), history, summary),)
 
@@ -236,7 +237,8 @@ class FittedFusion:
             return self
         signal = oof.outputs["learned_fusion_signal_raw"][oof.known]
         risk = oof.outputs["learned_fusion_risk_prob"][oof.known]
-        return replace(self, model=self.model.with_scales(signal, risk))
+        lean = tilt(oof.outputs["learned_buy_prob"][oof.known], oof.outputs["learned_sell_prob"][oof.known])
+        return replace(self, model=self.model.with_scales(signal, risk, lean))
 
     def explain(self, span: Span, answers: Answers) -> StrArray:
         """Action, branch and driver in words."""
@@ -298,6 +300,7 @@ def _learned(model: FusionModel, rows: Row) -> dict[str, AnyArray]:
     return {
         "learned_sell_prob": heads.actions[:, 0],
         "learned_buy_prob": heads.actions[:, 2],
+        "learned_action_rank": model.tilt_scale.rank(tilt(heads.actions[:, 2], heads.actions[:, 0])),
         "learned_fusion_signal": signal,
         "learned_fusion_signal_raw": heads.signal,
         "learned_fusion_signal_anchor_raw": heads.signal_anchor,
@@ -324,6 +327,7 @@ def _formula(rule: Mapping[str, AnyArray], rows: Row) -> dict[str, AnyArray]:
     return {
         "learned_sell_prob": (action == Action.SELL) * 1.0,
         "learned_buy_prob": (action == Action.BUY) * 1.0,
+        "learned_action_rank": action / float(Action.BUY),
         "learned_fusion_signal": signal,
         "learned_fusion_signal_raw": signal,
         "learned_fusion_signal_anchor_raw": signal,
@@ -339,12 +343,22 @@ def _formula(rule: Mapping[str, AnyArray], rows: Row) -> dict[str, AnyArray]:
     }
 
 
+def tilt(buy: AnyArray, sell: AnyArray) -> AnyArray:
+    """P(BUY) - P(SELL), what the action is ranked by, in [-1, 1]."""
+    return rounded(rounded(buy) - rounded(sell))
+
+
 def decided(said: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
-    """What follows from the rounded scores; the most probable action, HOLD where two are equally so."""
-    sell, buy = said["learned_sell_prob"], said["learned_buy_prob"]
+    """What follows from the rounded scores.
+
+    The classes are terciles of train, so the action is the tercile of the tilt P(BUY) - P(SELL) on the frozen out-of-fold scale
+    (R14). The most probable class would not do: in a quiet year nearly every outcome falls into the middle tercile, and the
+    stack would say HOLD whatever it forecasts.
+    """
+    sell, buy, rank = said["learned_sell_prob"], said["learned_buy_prob"], said["learned_action_rank"]
     hold, weight = rounded(1.0 - sell - buy), said["learned_quantitative_weight"]
-    action = np.where(sell > np.maximum(hold, buy), Action.SELL, Action.HOLD)
-    action = np.where(buy > np.maximum(hold, sell), Action.BUY, action)
+    action = np.where(rank <= 1.0 / 3.0, Action.SELL, Action.HOLD)
+    action = np.where(rank >= 2.0 / 3.0, Action.BUY, action)
     return {
         "learned_recommendation": action.astype(np.float64),
         "learned_hold_prob": hold,

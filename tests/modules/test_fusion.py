@@ -187,14 +187,15 @@ def test_d_fus_01_the_multiplier_is_of_the_allowed_size() -> None:
     assert np.isnan(utility.best_multiplier(np.zeros(3), gain, sigma)).all()
 
 
-def test_equal_probabilities_mean_hold() -> None:
+def test_the_action_is_the_tercile_of_the_tilt() -> None:
     said = {
         "learned_sell_prob": np.array([0.4, 0.4, 0.3, 0.35, 0.5]),
         "learned_buy_prob": np.array([0.4, 0.2, 0.4, 0.3, 0.5]),
+        "learned_action_rank": np.array([0.5, 1.0 / 3.0, 2.0 / 3.0, np.nextafter(1.0 / 3.0, 1.0), np.nextafter(2.0 / 3.0, 0.0)]),
         "learned_quantitative_weight": np.array([1.0, 0.7, 0.5, 0.2, 0.0]),
     }
     out = decided(said)
-    assert out["learned_recommendation"].tolist() == [1, 1, 2, 1, 1]
+    assert out["learned_recommendation"].tolist() == [1, 0, 2, 1, 1]
     np.testing.assert_allclose(out["branch_weight_dominance"], [1.0, 0.4, 0.0, 0.6, 1.0])
 
 
