@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glassbox_bt.errors import AccountingError, ContractError
+from glassbox_bt.errors import AccountingError
 from glassbox_bt.portfolio.book import Bars, Book, Fills
 from glassbox_bt.types import BoolArray, FloatArray, IntArray
 
@@ -101,20 +101,18 @@ def prove(book: Book, bars: Bars) -> None:
 def book_in_vectorbt(book: Book, bars: Bars) -> Booking:
     """Let vectorbt book the fills: amounts at given prices, costs as fixed fees, sells before buys.
 
-    A delisting is a sale at the delisting price; one at zero is handed over at the smallest positive price.
+    A delisting is a sale at the delisting price; one at zero is handed over at the smallest positive price. vectorbt knows
+    no interest on cash: it starts with all the interest to come, which is taken off again where it was not yet earned.
 
     Raises
     ------
-    ContractError
-        The book earned interest, which vectorbt cannot book.
     AccountingError
         vectorbt refused or cut an order.
     """
-    if np.any(book.interest != 0.0):
-        raise ContractError("vectorbt cannot book interest on cash. Prove a run with `cash_interest` = 0.")
     import pandas as pd
     import vectorbt as vbt
 
+    ahead = book.interest.sum() - np.cumsum(book.interest)
     filled = book.fills.filled_shares > 0.0
     portfolio = vbt.Portfolio.from_orders(
         close=pd.DataFrame(_last_marks(bars.mark)),
@@ -122,17 +120,18 @@ def book_in_vectorbt(book: Book, bars: Bars) -> Booking:
         size_type="amount",
         direction="longonly",
         allow_partial=True,
-        init_cash=book.capital,
+        init_cash=book.capital + float(book.interest.sum()),
         cash_sharing=True,
         group_by=True,
         freq="1D",
     )
     _all_filled(portfolio, book.fills, filled)
+    equity = portfolio.value().to_numpy(dtype=np.float64) - ahead
     return Booking(
-        equity=portfolio.value().to_numpy(dtype=np.float64),
-        cash=portfolio.cash().to_numpy(dtype=np.float64),
+        equity=equity,
+        cash=portfolio.cash().to_numpy(dtype=np.float64) - ahead,
         trades=_table(portfolio.trades.values, TRADE_COLUMNS),
-        drawdowns=_drawdowns(portfolio),
+        drawdowns=_drawdowns(vbt.Drawdowns.from_ts(pd.Series(equity), freq="1D")),
     )
 
 
@@ -218,8 +217,8 @@ def _all_filled(portfolio: Any, fills: Fills, filled: BoolArray) -> None:
     _agree("shares filled, and those vectorbt filled", mine, sizes, mine)
 
 
-def _drawdowns(portfolio: Any) -> pd.DataFrame:
-    table = _table(portfolio.drawdowns.values, DRAWDOWN_COLUMNS)
+def _drawdowns(drawdowns: Any) -> pd.DataFrame:
+    table = _table(drawdowns.values, DRAWDOWN_COLUMNS)
     table.insert(5, "drawdown_frac", table["valley_equity"] / table["peak_equity"] - 1.0)
     return table
 

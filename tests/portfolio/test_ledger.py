@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glassbox_bt.errors import AccountingError, ContractError
+from glassbox_bt.errors import AccountingError
 from glassbox_bt.portfolio import ledger
 from glassbox_bt.portfolio.simulate import Book, Costs, FillCode, simulate
 from tests.portfolio.markets import Case, plain_bars, random_case
@@ -15,20 +15,19 @@ def test_vectorbt_books_the_same() -> None:
     seen: set[int] = set()
     for seed in range(50):
         case = random_case(seed)
-        book = simulate(case.bars, case.targets, replace(case.costs, cash_interest=0.0))
+        book = simulate(case.bars, case.targets, case.costs)
         ledger.prove(book, case.bars)
         assert ledger.compare(book, ledger.book_in_vectorbt(book, case.bars)) < 1e-12
         seen.update(book.fills.code.tolist())
     assert seen == set(FillCode)
 
 
-def test_interest_is_proved_but_not_booked_in_vectorbt() -> None:
+def test_interest_is_booked() -> None:
     bars = plain_bars(np.full((253, 1), 10.0))
     book = simulate(bars, np.zeros((253, 1)), Costs(cash_interest=0.05, capital=100.0))
     ledger.prove(book, bars)
+    assert ledger.compare(book, ledger.book_in_vectorbt(book, bars)) < 1e-12
     assert book.equity[-1] == pytest.approx(100.0 * (1 + 0.05 / 252) ** 252)
-    with pytest.raises(ContractError, match="interest"):
-        ledger.book_in_vectorbt(book, bars)
 
 
 @pytest.mark.parametrize("column", ["equity", "cash", "shares", "costs", "traded"])
@@ -80,6 +79,6 @@ def test_trades_and_drawdowns() -> None:
 
 def _case() -> tuple[Case, Book]:
     case = random_case(2)
-    book = simulate(case.bars, case.targets, replace(case.costs, cash_interest=0.0, commission_bps=5.0))
+    book = simulate(case.bars, case.targets, replace(case.costs, commission_bps=5.0))
     assert book.shares[-1].sum() > 0.0
     return case, book
