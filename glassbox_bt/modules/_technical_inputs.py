@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from glassbox_bt.errors import TrainingError
 from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules._training import WindowRows
-from glassbox_bt.modules.base import reasons
+from glassbox_bt.modules.base import reasons, rounded
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, Read, Reason
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "embedding_width",
     "embedding_windows",
     "indicators",
+    "limited",
+    "squared_error",
     "targets",
     "told",
     "unknown",
@@ -49,6 +51,7 @@ INDICATOR_WORDS = (
     "the change in volatility",
 )
 TARGETS = ("forward_log_return_20d", "forward_log_return_5d", "forward_excursion_5d")
+LOWEST = (-1.0, -1.0, 0.0, -1.0)  # of each head's target; the highest is 1
 MIN_SHARE = 0.9  # of a window of returns that must be observed (D-TEC-04)
 DAYS_PER_YEAR = 252.0
 
@@ -117,6 +120,16 @@ def embedding_windows(span: Span, rows: BoolArray, sessions: int, extras: Mappin
     day, asset = np.nonzero(rows)
     block = np.ascontiguousarray(filled.transpose(1, 0, 2))
     return WindowRows(block, asset, span.at(EMBEDDING)[day], sessions, extras)
+
+
+def limited(forecast: AnyArray) -> FloatArray:
+    """Forecasts cut to the range of their targets, on the grid of 1e-6."""
+    return np.asarray(rounded(np.clip(forecast, LOWEST, 1.0)), dtype=np.float64)
+
+
+def squared_error(forecast: FloatArray, outcome: FloatArray) -> float:
+    """Mean squared error over all heads where the outcome is known."""
+    return float(np.nanmean((forecast - outcome) ** 2))
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,7 +239,6 @@ def train_network(
 
 
 def _n_steps(rows: RowSource, schedule: Schedule) -> int:
-    """Optimiser steps per epoch."""
     return math.ceil(_n_drawn(rows, schedule) / schedule.batch_size)
 
 

@@ -1,6 +1,6 @@
 """Where is a name heading, and is now the time? Trend, momentum and timing from its embeddings.
 
-1. Four outcomes are standardised by the volatility known at the decision (`_targets`): the moves
+1. Four outcomes are standardised by the volatility known at the decision (`targets`): the moves
    over 20 and 5 sessions (signed), the size of the latter, and how far the price went for the
    position less how far against it.
 2. Each has an anchor: ridge on eight plain indicators. A recurrent network over 30 embeddings adds
@@ -36,6 +36,8 @@ from glassbox_bt.modules._technical_inputs import (
     embedding_width,
     embedding_windows,
     indicators,
+    limited,
+    squared_error,
     targets,
     told,
     unknown,
@@ -55,13 +57,7 @@ from glassbox_bt.modules._training import (
     train_network,
     weights_of,
 )
-from glassbox_bt.modules.base import (
-    Candidate,
-    FitContext,
-    ModuleState,
-    answers_of,
-    rounded,
-)
+from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, rounded
 from glassbox_bt.types import (
     Answers,
     AnyArray,
@@ -77,7 +73,6 @@ from glassbox_bt.types import (
 __all__ = ["FittedTechnicalAnalyst", "TechnicalAnalyst"]
 
 HEADS = ("trend", "momentum", "intensity", "timing")
-LOWEST = (-1.0, -1.0, 0.0, -1.0)  # of each head's target; the highest is 1
 SCALED = ("trend", "momentum", "timing")  # heads that are put on a rank scale
 GOOD_IC = 0.10  # rank correlation that counts as full reliability; honest daily forecasts stay below
 Variant = Literal["anchored", "anchor", "network"]
@@ -189,7 +184,9 @@ class TechnicalAnalyst:
             )
         plain = indicators(train)
         scaler = Standardiser.fit(plain[fit_rows])
-        anchors = _anchors(scaler.scaled(plain[fit_rows]), wanted[fit_rows], self)
+        inputs = scaler.scaled(plain[fit_rows])
+        heads = np.moveaxis(wanted[fit_rows], -1, 0)
+        anchors = tuple(fit_ridge(inputs, head, penalty=self.ridge) for head in heads)
         bare = FittedTechnicalAnalyst(
             replace(self, variant="anchor"),
             scaler,
@@ -304,7 +301,7 @@ class FittedTechnicalAnalyst:
             residual, weights = predict_rows(lambda batch: answered(network, batch), windows)
             forecast[rows] += residual
             attention[rows] = rounded(weights)
-        return _limited(forecast), attention
+        return limited(forecast), attention
 
     def predict_many(self, span: Span) -> Answers:
         """Scores, the raw forecasts behind them, and the attention over 30 embeddings.
@@ -328,7 +325,7 @@ class FittedTechnicalAnalyst:
             "move_intensity": heads["intensity"],
             "timing_confidence": rounded(scales["timing"].rank(heads["timing"])),
             "trend_raw": heads["trend"],
-            "trend_anchor_raw": _limited(self.anchored(span))[..., 0],
+            "trend_anchor_raw": limited(self.anchored(span))[..., 0],
             "momentum_raw": heads["momentum"],
             "timing_raw": heads["timing"],
             "timing_rule_score": rounded(self.rule.score(span)),
@@ -371,10 +368,6 @@ class FittedTechnicalAnalyst:
         return ModuleState(arrays, {"variant": self.settings.variant})
 
 
-def _anchors(inputs: FloatArray, wanted: FloatArray, settings: TechnicalAnalyst) -> tuple[LinearAnchor, ...]:
-    return tuple(fit_ridge(inputs, wanted[:, number], penalty=settings.ridge) for number in range(4))
-
-
 def _judged(
     fitted: FittedTechnicalAnalyst,
     train: TrainView,
@@ -385,7 +378,7 @@ def _judged(
     """A candidate with its provisional rank scales, its reliability and its hold-out figures."""
     raw, _ = fitted.raw(train, held_rows)
     forecasts = dict(zip(HEADS, np.moveaxis(raw, -1, 0), strict=True))
-    anchored = _limited(fitted.anchored(train))
+    anchored = limited(fitted.anchored(train))
     known = np.where(held_rows[..., None], wanted, np.nan)
     ic, anchor_ic = (information_coefficient(one[..., 0], known[..., 0]) for one in (raw, anchored))
     done = replace(
@@ -396,21 +389,11 @@ def _judged(
     figures = {
         "holdout_trend_ic": ic,
         "holdout_trend_ic_anchor": anchor_ic,
-        "holdout_error": _error(raw, known),
-        "holdout_error_anchor": _error(anchored, known),
+        "holdout_error": squared_error(raw, known),
+        "holdout_error_anchor": squared_error(anchored, known),
     }
     if training is None:
         return Candidate(fitted.settings.variant, done, (), figures)
     beats = figures["holdout_error"] < figures["holdout_error_anchor"]
     summary = {**training.summary, **figures, "network_beats_anchor_on_holdout": beats}
     return Candidate(fitted.settings.variant, done, training.history, summary)
-
-
-def _limited(forecast: AnyArray) -> FloatArray:
-    """Forecasts cut to the range of their targets, on the grid of 1e-6."""
-    return np.asarray(rounded(np.clip(forecast, LOWEST, 1.0)), dtype=np.float64)
-
-
-def _error(forecast: FloatArray, outcome: FloatArray) -> float:
-    """Mean squared error over all heads where the outcome is known."""
-    return float(np.nanmean((forecast - outcome) ** 2))

@@ -35,14 +35,7 @@ from glassbox_bt.modules._training import (
     train_network,
     weights_of,
 )
-from glassbox_bt.modules.base import (
-    Candidate,
-    FitContext,
-    ModuleState,
-    answers_of,
-    reasons,
-    rounded,
-)
+from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, reasons, rounded
 from glassbox_bt.types import (
     Answers,
     AnyArray,

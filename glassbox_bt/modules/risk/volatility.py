@@ -24,14 +24,7 @@ from numpy.typing import NDArray
 from glassbox_bt.errors import PlanError
 from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules._attribution import per_row
-from glassbox_bt.modules.base import (
-    Candidate,
-    FitContext,
-    ModuleState,
-    answers_of,
-    reasons,
-    rounded,
-)
+from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, reasons, rounded
 from glassbox_bt.types import Answers, AnyArray, BoolArray, FloatArray, IntArray, Kind, Read, Reason, StrArray
 
 __all__ = ["GarchVolatility"]
