@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from strategies.rivals import BuyAndHold, Cash, FromAnswers, InverseVolatility, Momentum, MonthlyEqualWeight
+from strategies.rivals import BuyAndHold, Cash, InverseVolatility, Momentum, MonthlyEqualWeight
 
-__all__ = ["BuyAndHold", "Cash", "FromAnswers", "InverseVolatility", "Momentum", "MonthlyEqualWeight"]
+__all__ = ["BuyAndHold", "Cash", "InverseVolatility", "Momentum", "MonthlyEqualWeight"]

@@ -19,7 +19,7 @@ from glassbox_bt.types import BoolArray, FloatArray, Read
 if TYPE_CHECKING:
     from glassbox_bt.walkforward.rivals import RivalSpan
 
-__all__ = ["BuyAndHold", "Cash", "FromAnswers", "InverseVolatility", "Momentum", "MonthlyEqualWeight"]
+__all__ = ["BuyAndHold", "Cash", "InverseVolatility", "Momentum", "MonthlyEqualWeight"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,33 +145,6 @@ class InverseVolatility:
         held = span.member[day] & (volatility > 0.0)
         inverse = np.divide(1.0, volatility, out=np.zeros_like(volatility), where=held)
         return inverse / inverse.sum() if held.any() else inverse
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FromAnswers:
-    """A module's answer taken as the weight, scaled down pro rata where the answers of a day sum to more than one.
-
-    A name without an answer is left as it is; a name that left the universe is sold. The kernel's smallest trade keeps the
-    book from following every small change.
-
-    Parameters
-    ----------
-    field : str
-        The answer, ``module.output``; a fraction of equity, >= 0.
-    """
-
-    name: str
-    question: str
-    field: str
-
-    @property
-    def reads(self) -> tuple[Read, ...]:
-        return (Read(self.field),)
-
-    def targets(self, span: RivalSpan) -> FloatArray:
-        answer = span.panel(self.field)[span.lookback :]
-        gross = np.nansum(np.where(span.member, answer, 0.0), axis=1, keepdims=True)
-        return np.where(span.member, answer / np.maximum(gross, 1.0), 0.0)
 
 
 def _monthly(span: RivalSpan, weigh: Callable[[int], FloatArray]) -> FloatArray:

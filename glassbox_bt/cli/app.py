@@ -88,7 +88,7 @@ def _main_job(plan: object, out: Path | None, device: str, workers: int | None, 
 
     assert isinstance(plan, Plan)
     target = out if out is not None else Path("runs") / plan.name
-    chosen = {} if workers is None else {"workers": workers}
+    settings = JobSettings(out=target, device=chosen_device(device), workers=workers, fresh=fresh)
     with bars(plan.title) as progress:
-        report = main_job(plan, JobSettings(out=target, device=chosen_device(device), fresh=fresh, **chosen), progress)
+        report = main_job(plan, settings, progress)
     typer.echo(str(report))

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,14 @@ class JobSettings:
 
     out: Path
     device: str = "cpu"
-    workers: int = field(default_factory=lambda: min(os.cpu_count() or 1, 8))
+    workers: int | None = None  # None: one per core, at most 8
     fresh: bool = False
     tearsheets: bool = True
+
+    @property
+    def n_workers(self) -> int:
+        """Processes to use."""
+        return self.workers if self.workers is not None else min(os.cpu_count() or 1, 8)
 
 
 def main_job(plan: Plan, settings: JobSettings, progress: Progress) -> Path:
@@ -57,7 +62,7 @@ def main_job(plan: Plan, settings: JobSettings, progress: Progress) -> Path:
     timings: list[dict[str, Any]] = []
     try:
         with _timed(timings, "walk forward"):
-            records = backtest.walk_forward(plan, market, run, settings.device, settings.workers, progress)
+            records = backtest.walk_forward(plan, market, run, settings.device, settings.n_workers, progress)
         manifest.update(**records)
         with _timed(timings, "evaluate"):
             from glassbox_bt.evaluation import evaluate
@@ -70,7 +75,7 @@ def main_job(plan: Plan, settings: JobSettings, progress: Progress) -> Path:
 
         if settings.tearsheets:
             with _timed(timings, "tear-sheets"):
-                write_tearsheets(run, workers=settings.workers, progress=progress)
+                write_tearsheets(run, workers=settings.n_workers, progress=progress)
         manifest.update(timings=timings)
         render_report(run)
         manifest.complete(_outputs(run))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 __all__ = ["evaluate"]
 
@@ -24,9 +25,10 @@ def evaluate(run: Path) -> None:
 
         raise RunFolderError(f"{run} holds no run. Name a run folder.")
     outcomes = pd.read_parquet(run / "evaluation" / "outcomes.parquet")
+    parts: dict[Any, pd.DataFrame] = dict(iter(outcomes.groupby(["chunk", "split"])))
     learned = [
         row
-        for (chunk, split), rows in outcomes.groupby(["chunk", "split"])
+        for (chunk, split), rows in parts.items()
         for row in learned_against_anchor(run, int(chunk), str(split), rows)
     ]
     metrics = {"strategies": strategy_metrics(run), "learned": learned}

@@ -1,4 +1,4 @@
-"""Does the learned part of a module beat its anchor, out of sample? (R32)
+"""Scores of learned outputs beside their anchors: does the learned part earn its place (R32)?
 
 Each learned output is scored beside the simple anchor it was built on, against outcomes that only the evaluator opens.
 Every opening of test outcomes is counted in the manifest (R26).
@@ -71,7 +71,7 @@ CONTESTS: tuple[Contest, ...] = (
     Contest(
         "quantitative",
         "quantitative_risk_prob",
-        "quantitative_risk_anchor_prob",
+        "quantitative_risk_prob_anchor",
         "forward_drawdown_10d",
         "Brier, 5 % drawdown in 10 sessions",
         brier,
@@ -85,6 +85,15 @@ CONTESTS: tuple[Contest, ...] = (
         "rank IC",
         daily_rank_ic,
         True,
+    ),
+    Contest(
+        "fusion",
+        "learned_fusion_risk_prob",
+        "learned_fusion_risk_prob_anchor",
+        "forward_drawdown_10d",
+        "Brier, 5 % drawdown in 10 sessions",
+        brier,
+        False,
     ),
     Contest("volatility", "garch_vol", "ewma_vol", "forward_vol_10d", "QLIKE, GARCH against EWMA", qlike, False),
 )

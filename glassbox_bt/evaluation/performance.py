@@ -21,11 +21,13 @@ def strategy_metrics(run: Path) -> list[dict[str, Any]]:
     orders = pd.read_parquet(run / "portfolio" / "orders.parquet")
     rates = action_rates(pd.read_parquet(run / "decisions.parquet"))
     keys = ["chunk", "split", "strategy"]
-    fills = {key: part for key, part in orders.groupby(keys)}
+    fills: dict[Any, pd.DataFrame] = dict(iter(orders.groupby(keys)))
     rows: list[dict[str, Any]] = []
-    for (chunk, split, strategy), days in equity.groupby(keys, sort=False):
+    key: Any
+    for key, days in equity.groupby(keys, sort=False):
+        chunk, split, strategy = key
         row: dict[str, Any] = {"strategy": strategy, "chunk": int(chunk), "split": split, "selection": int(split != "test")}
-        row.update(_numbers(days, fills.get((chunk, split, strategy))))
+        row.update(_numbers(days, fills.get(key)))
         if strategy == "glassbox":
             row.update(rates[(int(chunk), str(split))])
         rows.append(row)
@@ -35,15 +37,17 @@ def strategy_metrics(run: Path) -> list[dict[str, Any]]:
 def action_rates(decisions: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
     """Share of SELL, HOLD and BUY among the rows of each chunk and split."""
     found: dict[tuple[int, str], dict[str, Any]] = {}
-    for (chunk, split), rows in decisions.groupby(["chunk", "split"]):
+    key: Any
+    for key, rows in decisions.groupby(["chunk", "split"]):
         share = rows["final_recommendation"].value_counts(normalize=True)
         rates = {f"{action.lower()}_rate": float(share.get(action, 0.0)) for action in ("SELL", "HOLD", "BUY")}
-        found[(int(chunk), str(split))] = {**rates, "degenerate": rates["buy_rate"] < DEGENERATE}
+        found[(int(key[0]), str(key[1]))] = {**rates, "degenerate": rates["buy_rate"] < DEGENERATE}
     return found
 
 
 def _numbers(days: pd.DataFrame, fills: pd.DataFrame | None) -> dict[str, Any]:
-    traded = fills[fills["filled_shares"] > 0.0] if fills is not None else None
+    delistings = ("delisted", "assumed_delisting")
+    traded = None if fills is None else fills[(fills["filled_shares"] > 0.0) & ~fills["code"].isin(delistings)]
     numbers = summarise(
         returns=days["return"].to_numpy(),
         exposure=days["exposure"].to_numpy(),
@@ -54,4 +58,5 @@ def _numbers(days: pd.DataFrame, fills: pd.DataFrame | None) -> dict[str, Any]:
     plain: dict[str, Any] = {name: float(value) if np.isfinite(value) else None for name, value in numbers.items()}
     plain["n_trades"] = 0 if traded is None else len(traded)
     plain["unfilled"] = 0 if fills is None else int((fills["filled_shares"] == 0.0).sum())
+    plain["booked_out"] = 0 if fills is None else int(fills["code"].isin(delistings).sum())
     return plain

@@ -177,8 +177,9 @@ class FusionModel:
 
     def with_scales(self, signal: FloatArray, risk: FloatArray, tilt: FloatArray) -> FusionModel:
         """The same model with its ranks frozen on these raw scores (R14)."""
-        scales = (RankScale.of(one) for one in (signal, risk, tilt))
-        return replace(self, **dict(zip(("signal_scale", "risk_scale", "tilt_scale"), scales, strict=True)))
+        return replace(
+            self, signal_scale=RankScale.of(signal), risk_scale=RankScale.of(risk), tilt_scale=RankScale.of(tilt)
+        )
 
     def line(self) -> tuple[float, float]:
         """Slope and intercept of the branches."""

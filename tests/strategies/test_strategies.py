@@ -14,7 +14,7 @@ from glassbox_bt.errors import PlanError
 from glassbox_bt.portfolio.simulate import Costs, simulate
 from glassbox_bt.types import FloatArray
 from glassbox_bt.walkforward.rivals import RivalSpan
-from strategies import BuyAndHold, Cash, FromAnswers, InverseVolatility, Momentum, MonthlyEqualWeight
+from strategies import BuyAndHold, Cash, InverseVolatility, Momentum, MonthlyEqualWeight
 from tests.portfolio.markets import plain_bars
 
 
@@ -36,7 +36,6 @@ STRATEGIES = [
     Momentum(),
     Momentum(sessions=40, skip=5, min_observed=20, best=1.0),
     InverseVolatility(),
-    FromAnswers(name="half_sized", question="What if sizes were all?", field="position_sizing.recommended_capital_fraction"),
     *from_readme(),
 ]
 IDS = [f"{strategy.name}-{i}" for i, strategy in enumerate(STRATEGIES)]
@@ -126,14 +125,6 @@ def test_inverse_volatility_is_inverse() -> None:
     returns = rng.normal(0, 1, (63, 1)) * np.array([0.01, 0.02, 0.04, 0.0])
     span = plain_span(np.ones((1, 4), dtype=bool), month_start=[True], panels={"log_return_1d": returns})
     np.testing.assert_allclose(InverseVolatility().targets(span), [[4 / 7, 2 / 7, 1 / 7, 0.0]])
-
-
-def test_answers_become_weights() -> None:
-    member = np.array([[True, True, True], [True, True, False]])
-    answers = np.array([[0.8, 0.8, np.nan], [0.1, np.nan, 0.9]])
-    span = plain_span(member, month_start=[True, False], panels={"sizing.fraction": answers})
-    strategy = FromAnswers(name="sizes", question="What if sizes were all?", field="sizing.fraction")
-    np.testing.assert_array_equal(strategy.targets(span), [[0.5, 0.5, np.nan], [0.1, np.nan, 0.0]])
 
 
 @pytest.mark.parametrize("settings", [{"skip": 252}, {"min_observed": 232}, {"best": 0.0}])
