@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.reporting.record import STACK, TEST, MetricRow, RunRecord, table_source
-from glassbox_bt.reporting.report import Value
+from glassbox_bt.reporting.styles import Value
 
 __all__ = ["CAPITAL", "DERIVED", "EQUITY", "NOT_A_STAGE", "best_rival", "derived", "is_known", "starting_capital"]
 

@@ -20,7 +20,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 import pandas as pd
 
 from glassbox_bt.errors import ContractError, RunFolderError
-from glassbox_bt.reporting.report import Claim, Value
+from glassbox_bt.reporting.report import Claim
+from glassbox_bt.reporting.styles import Value
 
 __all__ = ["METRICS", "STACK", "TEST", "MetricRow", "RunRecord", "Where", "table_source"]
 

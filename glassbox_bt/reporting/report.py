@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 from typing import Literal as OneOf
 
 from glassbox_bt.errors import ContractError
 from glassbox_bt.reporting.figures import Look, Picture
+from glassbox_bt.reporting.styles import STYLES, Value
 
 __all__ = [
     "LITERALS",
-    "STYLES",
     "Block",
     "Claim",
     "Code",
@@ -39,17 +39,13 @@ __all__ = [
     "RowRole",
     "Section",
     "Table",
-    "Value",
     "claims_in",
     "plain_text",
     "prose",
 ]
 
-Value = float | int | bool | str | None
 RowRole = OneOf["plain", "stack", "muted"]
 NOT_KNOWN = "–"  # a value that the run recorded as unknown
-MINUS = "\N{MINUS SIGN}"
-THIN = "\N{NARROW NO-BREAK SPACE}"
 
 LITERALS: Mapping[str, str] = {
     "0": "the risk-free rate and the idle rate of this report",
@@ -333,96 +329,3 @@ def _refuse_digits(text: str) -> None:
         raise ContractError(
             f"The text {text!r} holds a digit without a source. Print the number as a Claim, or a fixed one as a Literal."
         )
-
-
-def _signed(number: str) -> str:
-    return number.replace("-", MINUS)
-
-
-def _number(digits: int) -> Callable[[Value], str]:
-    def show(value: Value) -> str:
-        return _signed(f"{_as_float(value):,.{digits}f}".replace(",", THIN))
-
-    return show
-
-
-def _percent(digits: int) -> Callable[[Value], str]:
-    def show(value: Value) -> str:
-        return _signed(f"{100.0 * _as_float(value):,.{digits}f}".replace(",", THIN)) + f"{THIN}%"
-
-    return show
-
-
-def _as_float(value: Value) -> float:
-    if value is None or isinstance(value, str):
-        raise ContractError(f"{value!r} is not a number. Print it with style `text`.")
-    number = float(value)
-    return 0.0 if number == 0.0 else number  # no minus zero
-
-
-def _integer(value: Value) -> str:
-    number = _as_float(value)
-    if number != int(number):
-        raise ContractError(f"{value!r} is not a whole number. Print it with style `number`.")
-    return _signed(f"{int(number):,}".replace(",", THIN))
-
-
-def _short_digest(value: Value) -> str:
-    return str(value)[:12]
-
-
-def _words(value: Value) -> str:
-    return str(value).replace("_", " ")
-
-
-def _strategy(value: Value) -> str:
-    return STRATEGY_LABELS.get(str(value), _words(value))
-
-
-def _codes(value: Value) -> str:
-    return str(value).replace("|", ", ")
-
-
-def _plain(value: Value) -> str:
-    """As recorded: whole numbers grouped, others to six digits."""
-    if isinstance(value, bool):
-        return _yes_no(value)
-    if isinstance(value, int):
-        return _integer(value)
-    return _signed(f"{value:.6g}") if isinstance(value, float) else str(value)
-
-
-def _yes_no(value: Value) -> str:
-    return "yes" if value else "no"
-
-
-STRATEGY_LABELS: Mapping[str, str] = {
-    "glassbox": "Stack (glassbox)",
-    "cash": "Cash",
-    "buy_and_hold": "Buy and hold 1/N",
-    "monthly_1n": "Monthly 1/N",
-    "momentum_12_1": "12-1 momentum",
-    "inverse_volatility": "Inverse volatility",
-    "sizing_only": "Sizing only",
-    "formula_only": "Formula only",
-    "benchmark": "Benchmark",
-}
-
-STYLES: Mapping[str, Callable[[Value], str]] = {
-    "text": str,
-    "words": _words,
-    "strategy": _strategy,
-    "codes": _codes,
-    "plain": _plain,
-    "date": str,
-    "yes_no": _yes_no,
-    "integer": _integer,
-    "number": _number(2),
-    "number_0": _number(0),
-    "number_1": _number(1),
-    "number_4": _number(4),
-    "percent": _percent(1),
-    "percent_2": _percent(2),
-    "percent_4": _percent(4),
-    "digest": _short_digest,
-}

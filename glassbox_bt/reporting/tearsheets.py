@@ -21,7 +21,7 @@ import pandas as pd
 from glassbox_bt.reporting.derived import EQUITY, starting_capital
 from glassbox_bt.reporting.html import plain_page
 from glassbox_bt.reporting.record import TEST, RunRecord
-from glassbox_bt.reporting.report import STYLES
+from glassbox_bt.reporting.styles import STYLES
 from glassbox_bt.runs.artefacts import write_whole
 from glassbox_bt.runs.engine import Progress, run_tasks
 

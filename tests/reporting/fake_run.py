@@ -248,7 +248,7 @@ def _approved(decisions: pd.DataFrame) -> pd.DataFrame:
             "approved_action": wanted["final_recommendation"],
             "approved_fraction": wanted["final_position_fraction"],
             "requested_fraction": wanted["final_position_fraction"],
-            "approval_reasons": "approved_as_requested",
+            "approval_reasons": np.where(wanted["final_position_fraction"] > 0.09, "turnover_cap", ""),
             "rule_barrier_trace": wanted["rule_barrier_reasons"],
         }
     )
@@ -322,6 +322,7 @@ def _manifest(how: FakeRun, decisions: pd.DataFrame) -> dict[str, Any]:
                 "Closes are rounded to 3 decimals in early years.",
             ],
             "price_basis": "total_return",
+            "returns": "total return",
             "has_opens": how.has_opens,
             "has_volume": how.has_volume,
             "benchmark": "SP500",

@@ -13,7 +13,6 @@ from glassbox_bt.errors import ContractError
 from glassbox_bt.reporting.figures import Line, Panel, Picture, look_of
 from glassbox_bt.reporting.report import (
     LITERALS,
-    STYLES,
     Claim,
     Code,
     Column,
@@ -27,6 +26,7 @@ from glassbox_bt.reporting.report import (
     plain_text,
     prose,
 )
+from glassbox_bt.reporting.styles import STYLES
 
 SOURCE = "metrics.json#/strategies/0/sharpe"
 

@@ -37,6 +37,13 @@ def learned(record: RunRecord) -> Section:
     return Section("learned", prose("Learned part against its anchor"), tuple(blocks))
 
 
+def _better(record: RunRecord, place: int) -> Prose:
+    """Yes or no; a learned part that stayed at its anchor is said to be equal."""
+    row = record.metrics["learned"][place]
+    is_equal = row["learned"] is not None and row["learned"] == row["anchor"]
+    return prose(record.claim(f"{METRICS}#/learned/{place}/better", "yes_no"), ", equal" if is_equal else "")
+
+
 def _table(record: RunRecord, key: str, caption: Prose, places: Sequence[int], role: RowRole) -> Table:
     rows = []
     for place in places:
@@ -50,8 +57,7 @@ def _table(record: RunRecord, key: str, caption: Prose, places: Sequence[int], r
                 ("learned", "number_4"),
                 ("anchor", "number_4"),
                 ("n_rows", "integer"),
-                ("better", "yes_no"),
             )
         )
-        rows.append(Row(tuple(cells), role))
+        rows.append(Row((*cells, _better(record, place)), role))
     return Table(key, caption, COLUMNS, tuple(rows))

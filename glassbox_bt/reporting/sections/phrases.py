@@ -75,16 +75,16 @@ def listed(parts: Sequence[Prose | Piece]) -> Prose:
     return prose(*joined)
 
 
-def named_values(record: RunRecord, pointer: str, before: Prose = ()) -> list[Item]:
+def named_values(record: RunRecord, pointer: str, before: Prose = (), key_style: str = "words") -> list[Item]:
     """One item per value of a mapping in the manifest, by key; nested mappings are written out."""
     if not record.has(f"manifest.json#{pointer}"):
         return []
     items: list[Item] = []
     for place, (key, value) in enumerate(sorted(record.entry(pointer).items())):
         here = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
-        head = prose(before, record.claim(derived("key", of=pointer, place=place), "words"))
+        head = prose(before, record.claim(derived("key", of=pointer, place=place), key_style))
         if isinstance(value, dict) and value:
-            items += named_values(record, here, prose(head, ", "))
+            items += named_values(record, here, prose(head, ", "), key_style)
         else:
             items.append(Item(_shown(record, here, value), head))
     return items
@@ -92,6 +92,8 @@ def named_values(record: RunRecord, pointer: str, before: Prose = ()) -> list[It
 
 def _shown(record: RunRecord, pointer: str, value: object) -> Prose:
     """A value as recorded; of a long list only its length."""
+    if value is None:
+        return prose("none")
     if not isinstance(value, dict | list):
         return prose(record.claim(f"manifest.json#{pointer}", "plain"))
     if not value:

@@ -15,6 +15,7 @@ from glassbox_bt.reporting.report import (
     Row,
     Section,
     Table,
+    plain_text,
     prose,
 )
 from glassbox_bt.reporting.sections.phrases import NOT_RECORDED, chunk_name, period
@@ -119,7 +120,7 @@ def _row(record: RunRecord, position: Position, sizes: tuple[str, ...]) -> Row:
             _decided(record, position, DECISIONS, "date", "date"),
             *(_decided(record, position, DECISIONS, name, "percent_2") for name in sizes),
             _decided(record, position, APPROVED, "approved_fraction", "percent_2"),
-            _decided(record, position, DECISIONS, "binding_rule_id", "text"),
+            _decided(record, position, DECISIONS, "binding_rule_id", "rule"),
         )
     )
 
@@ -132,9 +133,15 @@ def _trace(record: RunRecord, position: Position) -> Item:
         ". Rules: ", _decided(record, position, DECISIONS, "rule_barrier_reasons", "codes"), ". ",
         _decided(record, position, DECISIONS, "fusion_xai_summary", "text"),
     )  # fmt: skip
-    if "approval_reasons" in record.table(APPROVED).columns:
-        body = prose(body, " Approver: ", _decided(record, position, APPROVED, "approval_reasons", "codes"), ".")
-    return Item(body, head)
+    return Item(prose(body, *_approver(record, position)), head)
+
+
+def _approver(record: RunRecord, position: Position) -> Prose:
+    """Why the approver let through less than was asked; nothing where it did not."""
+    if "approval_reasons" not in record.table(APPROVED).columns:
+        return ()
+    why = _decided(record, position, APPROVED, "approval_reasons", "codes")
+    return prose(" Approver: ", why, ".") if plain_text(why) not in ("", NOT_RECORDED) else ()
 
 
 def _ticker(record: RunRecord, position: Position) -> Claim:

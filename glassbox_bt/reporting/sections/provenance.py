@@ -54,7 +54,7 @@ def _digests(record: RunRecord) -> list[Item]:
         Item(prose(_digest(record, "plan_digest")), prose("Plan digest")),
         Item(prose(_digest(record, "data_fingerprint")), prose("Fingerprint of the data")),
         *(
-            named_values(record, "/code_digest", prose("Code, "))
+            named_values(record, "/code_digest", prose("Code, "), key_style="text")
             if isinstance(code, dict)
             else [Item(prose(_digest(record, "code_digest")), prose("Code digest"))]
         ),
@@ -92,14 +92,17 @@ def _timings(record: RunRecord) -> tuple[Block, ...]:
         )
         for stage, place in places.items()
     ]
-    cached = Paragraph(
-        prose(
-            record.claim(derived("n_cached"), "integer"),
-            " stages were taken from artefacts of an earlier run; their seconds are those of reading.",
-        ),
-        "note",
+    return (Table("timings", prose("Seconds by stage and chunk"), columns, tuple(rows)), _reused(record))
+
+
+def _reused(record: RunRecord) -> Paragraph:
+    n_cached = record.claim(derived("n_cached"), "integer")
+    words = (
+        prose("Stages read from artefacts of an earlier run: ", n_cached, "; their seconds are those of reading.")
+        if n_cached.value
+        else prose("No stage was read from an earlier run.")
     )
-    return (Table("timings", prose("Seconds by stage and chunk"), columns, tuple(rows)), cached)
+    return Paragraph(prose(words, " A stage of the whole run includes what it calls, the modules among it."), "note")
 
 
 def _seconds(record: RunRecord, **where: str | int) -> Claim:

@@ -20,9 +20,9 @@ __all__ = ["setting"]
 MARKET = "manifest.json#/market"
 COSTS = "manifest.json#/plan/costs"
 BASES = {
-    "raw": "raw prices, as traded; splits and dividends enter through the adjusted close",
-    "split_adjusted": "prices adjusted for splits",
-    "total_return": "prices adjusted for splits and dividends (total return)",
+    "raw": "raw, as traded",
+    "split_adjusted": "adjusted for splits",
+    "total_return": "adjusted for splits and dividends",
 }
 
 
@@ -54,7 +54,7 @@ def _facts(record: RunRecord) -> list[Item]:
         Item(_span(record), prose("Market")),
         Item(prose(quoted(record, f"{MARKET}/benchmark")), prose("Benchmark")),
         Item(prose(quoted(record, f"{MARKET}/universe/rule")), prose("Universe")),
-        Item(_price_basis(record), prose("Prices")),
+        Item(prose(_price_basis(record), "; returns: ", quoted(record, f"{MARKET}/returns")), prose("Prices")),
         Item(_fills(record), prose("Fills")),
         Item(_costs(record), prose("Costs")),
         Item(prose(quoted(record, f"{MARKET}/licence")), prose("Licence of the data")),
