@@ -9,7 +9,8 @@
 5. Rivals trade the same days at the same costs and fills.                               walkforward/rivals.py
 6. Everything is recorded; outcomes go to the evaluator, sealed.                         walkforward/record.py
 
-Each step is a content-addressed artefact (runs/artefacts.py): a run that died goes on where it stopped, a second one is a read.
+Each step is a content-addressed artefact (runs/artefacts.py): a run that died goes on where it stopped, a second one is
+a read.
 """
 
 from __future__ import annotations
@@ -34,7 +35,17 @@ from glassbox_bt.walkforward.record import ChunkRecord, record_chunk, record_run
 from glassbox_bt.walkforward.replay import replay_chunk
 from glassbox_bt.walkforward.rivals import replay_rivals
 
-__all__ = ["ChunkJob", "Market", "facts_of", "identity_of", "open_run_store", "read_market", "stored", "walk_chunk", "walk_forward"]
+__all__ = [
+    "ChunkJob",
+    "Market",
+    "facts_of",
+    "identity_of",
+    "open_run_store",
+    "read_market",
+    "stored",
+    "walk_chunk",
+    "walk_forward",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +67,7 @@ class ChunkJob:
     device: str
 
 
-def walk_forward(
-    plan: Plan, market: Market, run: Path, device: str, workers: int, progress: Progress
-) -> dict[str, Any]:
+def walk_forward(plan: Plan, market: Market, run: Path, device: str, workers: int, progress: Progress) -> dict[str, Any]:
     """Walk every chunk, write the run folder and return what its manifest says about the walk."""
     artefacts = ArtefactStore(run / "artefacts")
     progress("ingesting the market", 0.0)
@@ -87,7 +96,7 @@ def walk_chunk(job: ChunkJob, progress: Progress) -> ChunkRecord:
     fits = fitter.run(progress)
     progress(f"chunk {job.number} replay", 1.0)
     replays = [*replay_chunk(plan, fitter), *replay_rivals(plan, fitter, load_strategies(plan))]
-    return record_chunk(plan, fitter, fits, replays)
+    return record_chunk(fitter, fits, replays)
 
 
 def read_market(plan: Plan) -> Market:

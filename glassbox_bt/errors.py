@@ -10,6 +10,7 @@
     ├── ContractError         a module, strategy or answer broke its contract
     │   └── LookAheadError    something asked for what was not yet known
     ├── TrainingError         a fit did not produce a usable model
+    ├── WorkerError           a worker process died without an answer
     └── AccountingError       cash + holdings did not equal equity
 
 A message says what is wrong, the value received and what to do about it.
@@ -27,6 +28,7 @@ __all__ = [
     "PlanError",
     "RunFolderError",
     "TrainingError",
+    "WorkerError",
 ]
 
 
@@ -60,6 +62,10 @@ class LookAheadError(ContractError):
 
 class TrainingError(GlassboxError):
     """A fit ended without a usable model (non-finite loss, no rows, no convergence)."""
+
+
+class WorkerError(GlassboxError):
+    """A worker process ended without a result: killed from outside, most often for want of memory."""
 
 
 class AccountingError(GlassboxError):

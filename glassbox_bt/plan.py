@@ -59,7 +59,9 @@ class Chunk:
             if first_day > last_day:
                 raise PlanError(f"`{part}` of a chunk runs backwards: {first_day} to {last_day}. Swap the two dates.")
             if last is not None and first_day <= last:
-                raise PlanError(f"`{part}` starts on {first_day}, before the part before it has ended ({last}): parts overlap.")
+                raise PlanError(
+                    f"`{part}` starts on {first_day}, before the part before it has ended ({last}): parts overlap."
+                )
             last = last_day
 
 
@@ -67,7 +69,8 @@ class Chunk:
 class MarketPlan:
     """Which market, and which of its names may be held.
 
-    ``source`` is ``sp500``, ``synthetic``, ``synthetic?seed=3&noise_only=true`` or a market folder, relative to the plan file.
+    ``source`` is ``sp500``, ``synthetic``, ``synthetic?seed=3&noise_only=true`` or a market folder, relative to the plan
+    file.
     """
 
     source: str

@@ -101,4 +101,6 @@ def _outputs(run: Path) -> list[Path]:
 def _peak_memory_mb() -> float:
     """Largest resident set of this process or any worker, MiB."""
     scale = 1024.0 if sys.platform != "darwin" else 1024.0**2
-    return round(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / scale, 1)
+    return round(
+        max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / scale, 1
+    )

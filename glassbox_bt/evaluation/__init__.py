@@ -24,14 +24,12 @@ def evaluate(run: Path) -> None:
         from glassbox_bt.errors import RunFolderError
 
         raise RunFolderError(f"{run} holds no run. Name a run folder.")
+    manifest.count_test_reading()
     outcomes = pd.read_parquet(run / "evaluation" / "outcomes.parquet")
     parts: dict[Any, pd.DataFrame] = dict(iter(outcomes.groupby(["chunk", "split"])))
     learned = [
-        row
-        for (chunk, split), rows in parts.items()
-        for row in learned_against_anchor(run, int(chunk), str(split), rows)
+        row for (chunk, split), rows in parts.items() for row in learned_against_anchor(run, int(chunk), str(split), rows)
     ]
     metrics = {"strategies": strategy_metrics(run), "learned": learned}
     text = json.dumps(metrics, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_whole(run / "metrics.json", lambda draft: draft.write_text(text, encoding="utf-8"))
-    manifest.update(test_label_reads=int(manifest.content.get("test_label_reads", 0)) + 1)

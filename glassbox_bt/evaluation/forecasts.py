@@ -1,4 +1,4 @@
-"""Scores of learned outputs beside their anchors: does the learned part earn its place (R32)?
+"""Scores of learned outputs beside the anchors they were built on (R32).
 
 Each learned output is scored beside the simple anchor it was built on, against outcomes that only the evaluator opens.
 Every opening of test outcomes is counted in the manifest (R26).

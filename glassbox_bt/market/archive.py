@@ -38,7 +38,9 @@ def open_store(folder: Path) -> MarketStore:
     head = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     columns = _arrays(folder, "column.")
     values, known_at = _arrays(folder, "label."), _arrays(folder, "known_at.")
-    records = {path.name[len("record.") : -len(".parquet")]: pd.read_parquet(path) for path in folder.glob("record.*.parquet")}
+    records = {
+        path.name[len("record.") : -len(".parquet")]: pd.read_parquet(path) for path in folder.glob("record.*.parquet")
+    }
     return MarketStore(
         dates=np.load(folder / "dates.npy"),
         opens_at=np.load(folder / "opens_at.npy"),

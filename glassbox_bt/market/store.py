@@ -27,7 +27,7 @@ __all__ = ["AnswerColumn", "Label", "MarketStore"]
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Outcomes by decision day: ``values`` (n_sessions, n_assets); ``known_at`` (n_sessions,) UTC, NaT = never in this data."""
+    """Outcomes by decision day: ``values`` (n_sessions, n_assets); ``known_at`` (n_sessions,) UTC, NaT = never here."""
 
     values: FloatArray
     known_at: AnyArray
@@ -70,8 +70,9 @@ class MarketStore:
     tickers : tuple[str, ...]
         Asset axis, sorted.
     columns : Mapping[str, AnyArray]
-        Session columns as above; always among them ``open, high, low, close, volume`` (total-return units, NaN = unobserved),
-        ``raw_close, raw_volume``, ``mark`` (close carried forward at most 5 sessions), ``is_observed``, ``tradable``, ``member``.
+        Session columns as above; always among them ``open, high, low, close, volume`` (total-return units, NaN =
+        unobserved), ``raw_close, raw_volume``, ``mark`` (close carried forward at most 5 sessions), ``is_observed``,
+        ``tradable``, ``member``.
     facts : Mapping[str, object]
         What the report says about the data: name, licence, price basis, benchmark, gaps, notes. JSON-serialisable.
     """
@@ -182,9 +183,7 @@ class MarketStore:
         values.flags.writeable = False
         return values
 
-    def _block(
-        self, name: str, first: int, last: int, assets: IntArray, answers: Mapping[str, AnswerColumn]
-    ) -> AnyArray:
+    def _block(self, name: str, first: int, last: int, assets: IntArray, answers: Mapping[str, AnswerColumn]) -> AnyArray:
         if name in answers:
             block = _answer_block(answers[name], first, last, assets)
         elif name in self.columns:

@@ -103,8 +103,9 @@ class TrainRows:
         usable = outcomes.usable
         kept = {name: values[usable] for name, values in rows.items()}
         simple, sigma = np.expm1(labels[0][usable]), sigma_over_horizon(labels[1][usable])
-        edges = np.quantile(simple[outcomes.fitting] - utility.cost, [1 / 3, 2 / 3])
-        action = np.searchsorted(edges, simple - utility.cost, side="left").astype(np.float64)
+        net = (simple - utility.cost) / sigma
+        edges = np.quantile(net[outcomes.fitting], [1 / 3, 2 / 3])
+        action = np.searchsorted(edges, net, side="left").astype(np.float64)
         size = kept["position_sizing.recommended_capital_fraction"]
         return cls(kept, outcomes, action, utility.best_multiplier(size, simple, sigma))
 

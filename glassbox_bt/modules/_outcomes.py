@@ -69,11 +69,12 @@ class Outcomes:
                 f"`{module}` has {int(fitting.sum())} train rows with a known outcome before its hold-out of "
                 f"{int(held_out.sum())} rows, with a spread of {spread}. Give the chunk a longer train part."
             )
+        typical = float(np.median(adjusted[fitting]))
         return cls(
             usable,
-            np.tanh(adjusted / spread),
+            np.tanh((adjusted - typical) / spread),
             (drawdown[usable] >= event_drawdown).astype(np.float64),
-            (adjusted > np.median(adjusted[fitting])).astype(np.float64),
+            (adjusted > typical).astype(np.float64),
             fitting,
             held_out,
         )

@@ -1,8 +1,8 @@
 """What a module is: declared reads, a fit that returns candidates, a selection, and answers that can abstain.
 
-A module is a frozen value of settings (``Module``). Fitting returns a *second* frozen value that predicts (``FittedModule``);
-"not fitted yet" is not a state. A module with ``learns_from == ()`` and ``self_supervised`` False is a *rule*: its ``fit`` gets no
-training days and returns itself, and it may answer any day, train days included.
+A module is a frozen value of settings (``Module``). Fitting returns a *second* frozen value that predicts
+(``FittedModule``); "not fitted yet" is not a state. A module with ``learns_from == ()`` and ``self_supervised`` False is a
+*rule*: its ``fit`` gets no training days and returns itself, and it may answer any day, train days included.
 
 ``predict`` below is the one-day path: the same kernel on a span of one day.
 """

@@ -351,7 +351,8 @@ def tilt(buy: AnyArray, sell: AnyArray) -> AnyArray:
 def decided(said: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
     """What follows from the rounded scores.
 
-    The classes are terciles of train, so the action is the tercile of the tilt P(BUY) - P(SELL) on the frozen out-of-fold scale
+    The classes are terciles of train, so the action is the tercile of the tilt P(BUY) - P(SELL) on the frozen
+    out-of-fold scale
     (R14). The most probable class would not do: in a quiet year nearly every outcome falls into the middle tercile, and the
     stack would say HOLD whatever it forecasts.
     """

@@ -1,8 +1,8 @@
 """Content-addressed artefacts: made once, found by the digest of everything that decides them (design §3.4, R23).
 
 ``store.get_or_make("fit", key, make)`` returns the folder of the artefact whose key has that digest; ``make`` writes into a
-temporary folder that is renamed when whole, so a killed run leaves no half artefact. ``key`` holds settings, the code's digest,
-library versions, the random stream's name and the content digest of the inputs handed over.
+temporary folder that is renamed when whole, so a killed run leaves no half artefact. ``key`` holds settings, the
+code's digest, library versions, the random stream's name and the content digest of the inputs handed over.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -26,9 +28,21 @@ import numpy as np
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.types import AnyArray
 
-__all__ = ["ArtefactStore", "Made", "code_digest", "digest_array", "digest_json", "library_versions", "write_whole"]
+__all__ = [
+    "ArtefactStore",
+    "Made",
+    "code_digest",
+    "copy_whole",
+    "digest_array",
+    "digest_json",
+    "library_versions",
+    "remove_drafts",
+    "write_whole",
+    "writing",
+]
 
 FIRST_PARTY = ("glassbox_bt", "strategies", "experiments")
+DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")  # names of files and folders that are not whole yet
 NUMERIC_LIBRARIES = ("numpy", "pandas", "scipy", "numba", "torch", "arch", "scikit-learn")
 
 
@@ -53,14 +67,13 @@ class ArtefactStore:
         place = self.root / kind / digest
         if (place / "key.json").exists():
             return Made(place, digest, cached=True)
-        draft = self.root / kind / f".{digest[:16]}.{uuid.uuid4().hex}"
+        draft = _draft_of(self.root / kind / digest[:16])
         try:
-            draft.mkdir(parents=True)
-            make(draft)
-            (draft / "key.json").write_text(json.dumps(key, sort_keys=True, indent=1, default=str), encoding="utf-8")
-            _rename(draft, place)
-        except OSError as wrong:
-            raise RunFolderError(f"Cannot write {place}: {wrong.strerror or wrong}. Free space or choose another --out.") from wrong
+            with writing(place):
+                draft.mkdir(parents=True)
+                make(draft)
+                (draft / "key.json").write_text(json.dumps(key, sort_keys=True, indent=1, default=str), encoding="utf-8")
+                _rename(draft, place)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return Made(place, digest, cached=False)
@@ -68,7 +81,8 @@ class ArtefactStore:
     def checkpoints(self, digest: str) -> Path:
         """Folder for the checkpoints of a fit that is under way; removed when its artefact is whole."""
         folder = self.root / "partial" / digest
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def forget_checkpoints(self, digest: str) -> None:
@@ -85,18 +99,55 @@ def _rename(draft: Path, place: Path) -> None:
             raise
 
 
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turns a failure of the file system into a `RunFolderError` that names ``place``."""
+    from safetensors import SafetensorError  # which reports a full disk as an error of its own
+
+    try:
+        yield
+    except (OSError, SafetensorError) as wrong:
+        why = getattr(wrong, "strerror", None) or str(wrong)
+        raise RunFolderError(f"Cannot write {place}: {why}. Free space or choose another --out.") from wrong
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     """Write a file under a temporary name and rename it: it is never seen half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        write(draft)
-        os.replace(draft, path)
-    except OSError as wrong:
-        raise RunFolderError(f"Cannot write {path}: {wrong.strerror or wrong}. Free space or choose another --out.") from wrong
-    finally:
-        draft.unlink(missing_ok=True)
+    draft = _draft_of(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(draft)
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
     return path
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Put a copy of the folder ``source`` in the place of ``target``; it is never seen half-copied."""
+    draft = _draft_of(target)
+    with writing(target):
+        try:
+            shutil.copytree(source, draft)
+            shutil.rmtree(target, ignore_errors=True)
+            draft.rename(target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_drafts(run: Path) -> None:
+    """Remove what a killed process left unfinished in a run folder; whole files and checkpoints stay."""
+    for path in sorted(run.rglob(".*")):
+        if DRAFT.fullmatch(path.name):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
 def digest_json(value: Any) -> str:

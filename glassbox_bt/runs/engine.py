@@ -13,8 +13,12 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.managers import SyncManager
 from queue import Empty
 from typing import Any, TypeVar
+
+from glassbox_bt.errors import WorkerError
 
 __all__ = ["Event", "Progress", "run_tasks"]
 
@@ -39,22 +43,37 @@ def run_tasks(
     if workers <= 1 or len(jobs) <= 1:
         return [task(job, progress) for job in jobs]
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
+    manager = SyncManager(ctx=context)
+    manager.start(_end_with_parent, (os.getpid(),))
+    try:
         events = manager.Queue()
         with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (events, os.getpid())) as pool:
-            futures: list[Future[Result]] = [pool.submit(_run_one, task, job) for job in jobs]
-            waiting = set(futures)
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                _relay(events, progress)
-                failed = next((one for one in done if one.exception() is not None), None)
-                if failed is not None:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    for process in multiprocessing.active_children():
-                        if process is not manager._process:  # type: ignore[attr-defined]
-                            process.terminate()
-                    failed.result()
-            return [future.result() for future in futures]
+            return _gather(pool, [pool.submit(_run_one, task, job) for job in jobs], lambda: _relay(events, progress))
+    except BrokenProcessPool as broken:
+        raise WorkerError(
+            "A worker process was killed, most often for want of memory. Run the same command again to resume, with fewer "
+            "--workers."
+        ) from broken
+    finally:
+        manager.shutdown()
+
+
+def _gather(pool: ProcessPoolExecutor, futures: Sequence[Future[Result]], relay: Callable[[], None]) -> list[Result]:
+    """Results in the order of the jobs; a failure in a worker or an interrupt here ends every worker at once."""
+    workers = list(pool._processes.values())
+    waiting = set(futures)
+    try:
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            relay()
+            for one in done:
+                one.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        raise
+    return [future.result() for future in futures]
 
 
 def _relay(events: Any, progress: Progress) -> None:
@@ -69,6 +88,11 @@ def _relay(events: Any, progress: Progress) -> None:
 def _start_worker(events: Any, parent: int) -> None:
     global _events
     _events = events
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
+    _end_with_parent(parent)
+
+
+def _end_with_parent(parent: int) -> None:
     if sys.platform == "linux":
         death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)

@@ -1,6 +1,7 @@
 """The manifest: what a run is, what made it, and how far it came.
 
-``manifest.json`` goes from ``running`` to ``complete`` or ``failed``. It is rewritten whole at each step, never edited in place.
+``manifest.json`` goes from ``running`` to ``complete`` or ``failed``. It is rewritten whole at each step, never edited
+in place.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from glassbox_bt.errors import RunFolderError
-from glassbox_bt.runs.artefacts import library_versions, write_whole
+from glassbox_bt.runs.artefacts import digest_json, library_versions, write_whole
 
 __all__ = ["Manifest", "file_digest"]
 
@@ -38,28 +39,45 @@ class Manifest:
             return None
         try:
             return cls(run, json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, json.JSONDecodeError) as broken:
+        except (OSError, ValueError) as broken:
             raise RunFolderError(f"{path} cannot be read: {broken}. Choose another --out or remove the folder.") from broken
 
     @classmethod
-    def start(cls, run: Path, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> Manifest:
-        """A new run with status ``running``; a folder of another run is refused.
+    def claim(cls, run: Path, plan_digest: str) -> Manifest | None:
+        """The manifest in ``run``, None if the folder is new or empty; a folder of something else is refused.
 
-        ``identity`` decides the numbers (plan, data, code, versions); a folder with another identity is another run.
+        Raises
+        ------
+        RunFolderError
+            If ``run`` is no folder, holds files but no run, or holds the run of another plan.
         """
+        if run.exists() and not run.is_dir():
+            raise RunFolderError(f"{run} is a file. Choose another --out.")
         former = cls.open(run)
-        if former is None and run.exists() and any(run.iterdir()):
-            raise RunFolderError(f"{run} is not empty and holds no run. Choose another --out.")
-        if former is not None and former.content.get("plan_digest") != identity["plan_digest"]:
+        if former is None:
+            if run.exists() and any(not path.name.startswith(".") for path in run.iterdir()):
+                raise RunFolderError(f"{run} is not empty and holds no run. Choose another --out.")
+            return None
+        if former.content.get("plan_digest") != plan_digest:
             raise RunFolderError(
                 f"{run} holds another run: plan `{former.content.get('name')}`, digest "
-                f"{str(former.content.get('plan_digest'))[:12]}, not {str(identity['plan_digest'])[:12]}. "
+                f"{str(former.content.get('plan_digest'))[:12]}, not {plan_digest[:12]}. "
                 "Choose another --out, or pass --fresh to replace it."
             )
+        return former
+
+    @classmethod
+    def start(
+        cls, run: Path, identity: Mapping[str, Any], facts: Mapping[str, Any], former: Manifest | None = None
+    ) -> Manifest:
+        """A run with status ``running``; of the ``former`` one of the same plan it keeps when it began and what was read.
+
+        ``identity`` decides the numbers (plan, data, code, versions).
+        """
         made = cls(run, {"status": "running", **identity, **facts, "created_at": _now(), **_machine()})
         if former is not None:
-            made.content["created_at"] = former.content.get("created_at", made.content["created_at"])
-            made.content["test_label_reads"] = former.content.get("test_label_reads", 0)
+            kept = ("created_at", "test_label_reads", "test_labels_read_by")
+            made.content |= {name: former.content[name] for name in kept if name in former.content}
         made.write()
         return made
 
@@ -75,6 +93,13 @@ class Manifest:
         """Add facts and write."""
         self.content.update(facts)
         self.write()
+
+    def count_test_reading(self) -> None:
+        """Count that test outcomes are opened, once for each plan, data and code; a resumed run opens the same ones (R26)."""
+        who = digest_json({name: self.content.get(name) for name in ("plan_digest", "data_fingerprint", "code_digest")})
+        readers: list[str] = self.content.setdefault("test_labels_read_by", [])
+        if who not in readers:
+            self.update(test_labels_read_by=[*readers, who], test_label_reads=len(readers) + 1)
 
     def complete(self, files: list[Path]) -> None:
         """Record the digests of the outputs and the end of the run."""

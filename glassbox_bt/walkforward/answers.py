@@ -1,7 +1,7 @@
 """The answers of one module in one chunk: where each came from, and how the modules above may read them.
 
-A ``Part`` is what one fit said about one run of days. ``ModuleAnswers`` lays the parts of a module side by side on the chunk's
-days and assets; days that no admissible fit may answer stay unknown (``NO_FIT_YET``).
+A ``Part`` is what one fit said about one run of days. ``ModuleAnswers`` lays the parts of a module side by side on the
+chunk's days and assets; days that no admissible fit may answer stay unknown (``NO_FIT_YET``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class ModuleAnswers:
     in_sample: bool
 
     @classmethod
-    def assemble(cls, module: str, days: IntArray, assets: IntArray, parts: Sequence[Part], in_sample: bool) -> ModuleAnswers:
+    def assemble(
+        cls, module: str, days: IntArray, assets: IntArray, parts: Sequence[Part], in_sample: bool
+    ) -> ModuleAnswers:
         """Lay parts out on ``days`` × ``assets``; nothing is filled in between."""
         shape = (len(days), len(assets))
         known = np.zeros(shape, dtype=bool)

@@ -98,7 +98,7 @@ class _Rows:
 
 
 def decisions_table(fitter: _Fitter, split: str, scene: _Scene, results: Sequence[BarrierResult]) -> pd.DataFrame:
-    """One row per member and day, columns of ``fused_decisions_*``; market-wide text columns are neutral while text is silent."""
+    """One row per member and day, columns of ``fused_decisions_*``; text columns are neutral while text is silent."""
     rows = _Rows(*np.nonzero(scene.member))
     base = pd.DataFrame(
         {
@@ -136,7 +136,13 @@ def approved_table(
             "approved_action": _actions(rows.of(_stack(approvals, "approved_action"))),
             **{
                 name: rows.of(_stack(approvals, name))
-                for name in ("approved_fraction", "requested_fraction", "current_fraction", "order_fraction", "scaling_factor")
+                for name in (
+                    "approved_fraction",
+                    "requested_fraction",
+                    "current_fraction",
+                    "order_fraction",
+                    "scaling_factor",
+                )
             },
             "approval_reasons": rows.of(texts),
             "rule_barrier_trace": rows.of(np.stack([reasons(result) for result in results])),

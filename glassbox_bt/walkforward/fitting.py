@@ -3,8 +3,8 @@
 1. Modules are taken in the order of their reads (`decision.stack.order`).
 2. A *rule* answers every day: it knows nothing but its window.
 3. A *self-supervised encoder* is fitted once on train; on train its answers are in sample, and marked so.
-4. A *learned module of layer l* is fitted on train blocks l..k-1 to answer block k, and on l..5 to answer validation and test.
-   Its rank scale is then frozen on those out-of-fold answers (R14).
+4. A *learned module of layer l* is fitted on train blocks l..k-1 to answer block k, and on l..5 to answer validation and
+   test. Its rank scale is then frozen on those out-of-fold answers (R14).
 5. Each fit and each run of answers is an artefact whose key holds the digest of everything that was handed over (`digests`).
 """
 
@@ -117,7 +117,9 @@ class ChunkFitter:
             except TrainingError as failed:
                 if fold.final:
                     raise
-                self.skipped.append(f"chunk {self.days.number}, {name}: train block {fold.number + 1} is not answered: {failed}")
+                self.skipped.append(
+                    f"chunk {self.days.number}, {name}: train block {fold.number + 1} is not answered: {failed}"
+                )
                 continue
             if fold.final and module.learns_from and parts:
                 fit = self._freeze(module, fit, [(part, made) for _, part, made in parts])
@@ -186,7 +188,11 @@ class ChunkFitter:
         refer = getattr(fitted, "with_reference", None)
         if refer is None:
             return fit
-        key = {"fit": fit.digest, "reference": [made.digest for _, made in parts], "code": code_digest(type(module).__module__)}
+        key = {
+            "fit": fit.digest,
+            "reference": [made.digest for _, made in parts],
+            "code": code_digest(type(module).__module__),
+        }
 
         def make(folder: Path) -> None:
             shutil.copytree(fit.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("key.json"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from glassbox_bt.market.store import MarketStore
-from glassbox_bt.plan import Plan
 from glassbox_bt.portfolio.book import Bars, Book, FillCode
 from glassbox_bt.portfolio.ledger import book_in_vectorbt, compare, prove
+from glassbox_bt.runs.artefacts import copy_whole
 from glassbox_bt.types import AnyArray, IntArray
 from glassbox_bt.walkforward.chunks import ChunkDays
 from glassbox_bt.walkforward.fitting import ChunkFitter, FitRecord
@@ -68,7 +67,7 @@ def booked(replay: Replay, store: MarketStore) -> Replay:
     return replace(replay, tables={**replay.tables, "trades": trades, "drawdowns": falls})
 
 
-def record_chunk(plan: Plan, fitter: ChunkFitter, fits: Sequence[FitRecord], replays: Sequence[Replay]) -> ChunkRecord:
+def record_chunk(fitter: ChunkFitter, fits: Sequence[FitRecord], replays: Sequence[Replay]) -> ChunkRecord:
     """Tables of one chunk, every row marked with chunk, split and strategy."""
     days, store = fitter.days, fitter.store
     tables: dict[str, list[pd.DataFrame]] = {}
@@ -119,9 +118,7 @@ def _record_module(run: Path, fit: FitRecord) -> None:
     for split in ("train", "val", "test"):
         paths = [Path(part["path"]) / "table.parquet" for part in fit.parts if part["split"] == split]
         join_tables(paths, run / "modules" / fit.module / f"chunk{fit.chunk}_{split}.parquet")
-    target = run / "models" / fit.module / f"chunk{fit.chunk}"
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(fit.frozen, target)
+    copy_whole(Path(fit.frozen), run / "models" / fit.module / f"chunk{fit.chunk}")
 
 
 def _place(name: str) -> str:

@@ -151,7 +151,9 @@ def _requests(scene: Scene, i: int, result: BarrierResult, held: FloatArray) -> 
 def _correlation(returns: FloatArray) -> FloatArray | None:
     """Pairwise correlations of the window's returns; NaN for names with too many gaps, None if no pair is known."""
     observed = np.isfinite(returns)
-    known = (observed.sum(axis=0) * 3 >= 2 * CORRELATION_SESSIONS) & (np.nanstd(np.where(observed, returns, 0.0), axis=0) > 0.0)
+    known = (observed.sum(axis=0) * 3 >= 2 * CORRELATION_SESSIONS) & (
+        np.nanstd(np.where(observed, returns, 0.0), axis=0) > 0.0
+    )
     if known.sum() < 2:
         return None
     full = np.full((returns.shape[1], returns.shape[1]), np.nan)

@@ -18,7 +18,7 @@ from glassbox_bt.walkforward.bars import bars_of
 from glassbox_bt.walkforward.fitting import ChunkFitter
 from glassbox_bt.walkforward.record import REPLAYED, Replay, booked
 
-__all__ = ["RivalSpan", "Strategy", "rival_span", "replay_rivals"]
+__all__ = ["RivalSpan", "Strategy", "replay_rivals", "rival_span"]
 
 
 class Strategy(Protocol):
@@ -39,7 +39,8 @@ class Strategy(Protocol):
 class RivalSpan:
     """The days of a split with the declared columns behind them.
 
-    ``panel(column)`` is (lookback + n_sessions, n_assets): its last ``n_sessions`` rows are the span's days. A target of day *i*
+    ``panel(column)`` is (lookback + n_sessions, n_assets): its last ``n_sessions`` rows are the span's days. A target of
+    day *i*
     may use rows up to ``lookback + i``; the look-ahead audit checks it.
     """
 
@@ -61,7 +62,9 @@ class RivalSpan:
     def panel(self, column: str) -> AnyArray:
         """One declared column, oldest row first; read-only."""
         if column not in self.panels:
-            raise LookAheadError(f"`{column}` was not declared in `reads` (declared: {', '.join(self.panels) or 'nothing'}).")
+            raise LookAheadError(
+                f"`{column}` was not declared in `reads` (declared: {', '.join(self.panels) or 'nothing'})."
+            )
         return self.panels[column]
 
 

@@ -191,7 +191,9 @@ def test_the_action_is_the_tercile_of_the_tilt() -> None:
     said = {
         "learned_sell_prob": np.array([0.4, 0.4, 0.3, 0.35, 0.5]),
         "learned_buy_prob": np.array([0.4, 0.2, 0.4, 0.3, 0.5]),
-        "learned_action_rank": np.array([0.5, 1.0 / 3.0, 2.0 / 3.0, np.nextafter(1.0 / 3.0, 1.0), np.nextafter(2.0 / 3.0, 0.0)]),
+        "learned_action_rank": np.array(
+            [0.5, 1.0 / 3.0, 2.0 / 3.0, np.nextafter(1.0 / 3.0, 1.0), np.nextafter(2.0 / 3.0, 0.0)]
+        ),
         "learned_quantitative_weight": np.array([1.0, 0.7, 0.5, 0.2, 0.0]),
     }
     out = decided(said)

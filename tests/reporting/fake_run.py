@@ -282,19 +282,6 @@ def _learned(rng: np.random.Generator, how: FakeRun) -> list[dict[str, Any]]:
 
 
 def _manifest(how: FakeRun, decisions: pd.DataFrame) -> dict[str, Any]:
-    chunks = []
-    for number, (first, last, val, test) in enumerate(YEARS[: how.n_chunks], start=1):
-        days = decisions[(decisions["chunk"] == number) & (decisions["split"] == "test")]["date"]
-        chunks.append(
-            {
-                "chunk": number,
-                "train": [f"{first}-01-03", f"{last}-12-31"],
-                "validation": [f"{val}-01-03", f"{val}-12-30"],
-                "test": [f"{days.min():%Y-%m-%d}", f"{days.max():%Y-%m-%d}"],
-                "n_members_mean": 11.7,
-            }
-        )
-        assert test
     plan = {
         "name": "quickstart",
         "seed": 7,
@@ -314,31 +301,8 @@ def _manifest(how: FakeRun, decisions: pd.DataFrame) -> dict[str, Any]:
         "data_fingerprint": "35366e2b5ead5d5fd7ae2066fe5b9ad808aa080a",
         "device": "cpu",
         "libraries": {"numpy": "2.4.6"},
-        "market": {
-            "name": "sp500",
-            "card": [
-                "Twenty S&P 500 companies that still existed in 2022: survivors only.",
-                "Adjusted closes without opens, highs, lows and volume; no text and no sectors.",
-                "Closes are rounded to 3 decimals in early years.",
-            ],
-            "price_basis": "total_return",
-            "returns": "total return",
-            "has_opens": how.has_opens,
-            "has_volume": how.has_volume,
-            "benchmark": "SP500",
-            "first_session": "1996-01-02",
-            "last_session": "2022-12-28",
-            "survivorship": "No name of 20 stops trading within the data: survivors only.",
-            "booked_out": {"listings": 0, "assumed": 0},
-            "universe": {"rule": "252 bars in the last 504 sessions, set monthly", "size": None, "membership_table": False},
-            "n_names": 20,
-            "n_sessions": 6797,
-            "n_filled_cells": 14,
-            "filled_share": 14 / (20 * 6797),
-            "licence": "BSD-3-Clause (skfolio)",
-            "flags": {"bars": 142716, "names_without_prices": {}, "sessions_without_any_bar": []},
-        },
-        "chunks": chunks,
+        "market": _market(how),
+        "chunks": _chunks(how, decisions),
         "silent_modules": list(SILENT),
         "assumptions": assumptions,
         "reduced": how.reduced,
@@ -356,6 +320,49 @@ def _manifest(how: FakeRun, decisions: pd.DataFrame) -> dict[str, Any]:
         "test_label_reads": 1,
         "warnings": ["RRC: 13 % of daily returns are exactly zero."],
     }
+
+
+def _market(how: FakeRun) -> dict[str, Any]:
+    return {
+        "name": "sp500",
+        "card": [
+            "Twenty S&P 500 companies that still existed in 2022: survivors only.",
+            "Adjusted closes without opens, highs, lows and volume; no text and no sectors.",
+            "Closes are rounded to 3 decimals in early years.",
+        ],
+        "price_basis": "total_return",
+        "returns": "total return",
+        "has_opens": how.has_opens,
+        "has_volume": how.has_volume,
+        "benchmark": "SP500",
+        "first_session": "1996-01-02",
+        "last_session": "2022-12-28",
+        "survivorship": "No name of 20 stops trading within the data: survivors only.",
+        "booked_out": {"listings": 0, "assumed": 0},
+        "universe": {"rule": "252 bars in the last 504 sessions, set monthly", "size": None, "membership_table": False},
+        "n_names": 20,
+        "n_sessions": 6797,
+        "n_filled_cells": 14,
+        "filled_share": 14 / (20 * 6797),
+        "licence": "BSD-3-Clause (skfolio)",
+        "flags": {"bars": 142716, "names_without_prices": {}, "sessions_without_any_bar": []},
+    }
+
+
+def _chunks(how: FakeRun, decisions: pd.DataFrame) -> list[dict[str, Any]]:
+    chunks = []
+    for number, (first, last, val, _) in enumerate(YEARS[: how.n_chunks], start=1):
+        days = decisions[(decisions["chunk"] == number) & (decisions["split"] == "test")]["date"]
+        chunks.append(
+            {
+                "chunk": number,
+                "train": [f"{first}-01-03", f"{last}-12-31"],
+                "validation": [f"{val}-01-03", f"{val}-12-30"],
+                "test": [f"{days.min():%Y-%m-%d}", f"{days.max():%Y-%m-%d}"],
+                "n_members_mean": 11.7,
+            }
+        )
+    return chunks
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
