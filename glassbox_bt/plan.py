@@ -1,6 +1,6 @@
 """What to run: the plan, and the strict reader of ``plan.toml``.
 
-A plan is a value. Whatever is not written in the file is a default of the settings classes; whatever is written and not known
+A plan is a value. What is not written in the file is a default of the settings classes; what is written and not known
 is an error that names the key, the place and the nearest known key. Reading a plan imports no heavy library: modules and
 strategies are named by dotted path (``package.module:Name``) and loaded by `load_stack` and `load_strategies`.
 """

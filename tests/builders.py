@@ -15,9 +15,7 @@ from glassbox_bt.types import AnyArray, BoolArray, FloatArray
 __all__ = ["base_columns", "store_of", "tiny_store"]
 
 
-def tiny_store(
-    n_sessions: int = 400, n_assets: int = 6, seed: int = 0, **columns: AnyArray
-) -> MarketStore:
+def tiny_store(n_sessions: int = 400, n_assets: int = 6, seed: int = 0, **columns: AnyArray) -> MarketStore:
     """A market with all columns, features and labels.
 
     Asset 1 misses single sessions, asset 2 is halted for three and asset 3 for eight (a long gap);

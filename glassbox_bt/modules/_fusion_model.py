@@ -178,9 +178,7 @@ class FusionModel:
 
     def with_scales(self, signal: FloatArray, risk: FloatArray, tilt: FloatArray) -> FusionModel:
         """The same model with its ranks frozen on these raw scores (R14)."""
-        return replace(
-            self, signal_scale=RankScale.of(signal), risk_scale=RankScale.of(risk), tilt_scale=RankScale.of(tilt)
-        )
+        return replace(self, signal_scale=RankScale.of(signal), risk_scale=RankScale.of(risk), tilt_scale=RankScale.of(tilt))
 
     def line(self) -> tuple[float, float]:
         """Slope and intercept of the branches."""

@@ -52,10 +52,7 @@ class HistoricalCvar:
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_observed <= self.sessions:
-            raise ContractError(
-                f"`min_observed` must lie in [2, sessions = {self.sessions}], "
-                f"got {self.min_observed}."
-            )
+            raise ContractError(f"`min_observed` must lie in [2, sessions = {self.sessions}], got {self.min_observed}.")
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -137,7 +134,5 @@ def _told(numbers: list[float], lowest: float) -> str:
 _UNKNOWN = {
     Reason.NOT_A_MEMBER: "Expected shortfall unknown: the name is not in the universe today.",
     Reason.WARM_UP: "Expected shortfall unknown: the return history of this name is too young.",
-    Reason.TOO_FEW_OBSERVATIONS: (
-        "Expected shortfall unknown: the window holds too few observed returns or losses."
-    ),
+    Reason.TOO_FEW_OBSERVATIONS: ("Expected shortfall unknown: the window holds too few observed returns or losses."),
 }

@@ -196,9 +196,7 @@ class Liquidity:
         lacking = (self.min_score - numbers["liquidity_score"]) / _DV_WEIGHT
         if self.rank_weight == 1.0:
             return "not tradable: its rank by money traded is too low."
-        needed = np.log10(max(money, 10**_LOG_FLOOR)) + lacking * _LOG_DECADES / (
-            1.0 - self.rank_weight
-        )
+        needed = np.log10(max(money, 10**_LOG_FLOOR)) + lacking * _LOG_DECADES / (1.0 - self.rank_weight)
         if needed > _LOG_FLOOR + _LOG_DECADES:
             return "not tradable: at its rank no amount of money traded would suffice."
         return f"not tradable: at its rank it would need {10**needed:,.0f} traded per day."
@@ -226,7 +224,5 @@ _UNKNOWN = {
     Reason.NOT_A_MEMBER: "Liquidity unknown: the name is not in the universe today.",
     Reason.INPUT_MISSING: "Liquidity unknown: no volume was observed for this name today.",
     Reason.WARM_UP: "Liquidity unknown: the volume history of this name is not complete yet.",
-    Reason.TOO_FEW_OBSERVATIONS: (
-        "Liquidity unknown: nothing traded on the median day, so no cost can be stated."
-    ),
+    Reason.TOO_FEW_OBSERVATIONS: ("Liquidity unknown: nothing traded on the median day, so no cost can be stated."),
 }

@@ -48,10 +48,7 @@ class HistoricalVar:
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_observed <= self.sessions:
-            raise ContractError(
-                f"`min_observed` must lie in [2, sessions = {self.sessions}], "
-                f"got {self.min_observed}."
-            )
+            raise ContractError(f"`min_observed` must lie in [2, sessions = {self.sessions}], got {self.min_observed}.")
         if self.ranked_sessions < 0:
             raise ContractError(f"`ranked_sessions` cannot be under 0, got {self.ranked_sessions}.")
 
@@ -150,7 +147,5 @@ def _told(var_95: float, var_99: float, size: int, severity: float) -> str:
 _UNKNOWN = {
     Reason.NOT_A_MEMBER: "Value at risk unknown: the name is not in the universe today.",
     Reason.WARM_UP: "Value at risk unknown: the return history of this name is still too young.",
-    Reason.TOO_FEW_OBSERVATIONS: (
-        "Value at risk unknown: the window holds too few observed returns because of gaps."
-    ),
+    Reason.TOO_FEW_OBSERVATIONS: ("Value at risk unknown: the window holds too few observed returns because of gaps."),
 }
