@@ -24,6 +24,6 @@ def validation(record: RunRecord) -> Section:
         rows = record.rows(chunk, selection=True)
         if rows:
             caption = prose(chunk_name(record, chunk), ", validation (spent) ", period(record, chunk, "validation"))
-            measures = (*RETURNS, *TRADING)
+            measures = (*RETURNS, *TRADING[:3])  # what was traded, not order by order
             blocks.append(measures_table(record, f"validation-chunk{chunk}", caption, rows, measures))
     return Section("validation", prose("Validation, spent"), tuple(blocks))
