@@ -69,6 +69,8 @@ class ChunkJob:
 
 def walk_forward(plan: Plan, market: Market, run: Path, device: str, workers: int, progress: Progress) -> dict[str, Any]:
     """Walk every chunk, write the run folder and return what its manifest says about the walk."""
+    load_stack(plan)  # like the chunks below: what cannot be used is refused before anything is fitted
+    load_strategies(plan)
     artefacts = ArtefactStore(run / "artefacts")
     progress("ingesting the market", 0.0)
     made = stored(plan, market, artefacts)

@@ -157,6 +157,8 @@ def read_plan(path: Path) -> Plan:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as missing:
         raise PlanError(f"There is no plan at {path}. Name a plan.toml file.") from missing
+    except OSError as unreadable:
+        raise PlanError(f"{path} cannot be read: {unreadable.strerror}. Name a plan.toml file.") from unreadable
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
         raise PlanError(f"{path} is not valid TOML: {broken}.") from broken
     return plan_from(table, folder=str(path.parent.resolve()))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from glassbox_bt.errors import GlassboxError, InputError
 
 __all__ = ["app", "run_app"]
+
+INTERRUPTED = 130
+FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
     name="glassbox",
@@ -35,13 +39,19 @@ def run_app() -> None:
         _fail(wrong, 2)
     except GlassboxError as wrong:
         _fail(wrong, 1)
-    except KeyboardInterrupt:
-        _fail("Interrupted. Run the same command again to resume.", 130)
+    except OSError as wrong:
+        if wrong.errno not in FULL_OR_FORBIDDEN:
+            raise
+        _fail(f"{wrong.strerror}: {wrong.filename or 'while writing'}. Free space or choose another place.", 2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has turned a KeyboardInterrupt into it
+            _fail("Interrupted. Run the same command again to resume.", INTERRUPTED)
+        raise
 
 
-def _fail(message: object, code: int) -> None:
-    sys.stderr.write(f"glassbox: {message}\n")
-    raise SystemExit(code)
+def _fail(message: object, code: int) -> NoReturn:
+    sys.stderr.write(f"glassbox: {' '.join(str(message).split())}\n")
+    raise SystemExit(code) from None
 
 
 @app.command()

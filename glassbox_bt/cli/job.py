@@ -14,17 +14,24 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from glassbox_bt.errors import MarketDataError, PlanError, RunFolderError
 from glassbox_bt.plan import Plan
+from glassbox_bt.runs.artefacts import remove_drafts
+from glassbox_bt.runs.lock import sole_writer
 from glassbox_bt.runs.manifest import Manifest
+
+if TYPE_CHECKING:
+    from glassbox_bt.backtest import Market
 
 __all__ = ["JobSettings", "main_job"]
 
 Progress = Callable[[str, float], None]
+REPORT = Path("report") / "index.html"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,45 +51,82 @@ class JobSettings:
 
 
 def main_job(plan: Plan, settings: JobSettings, progress: Progress) -> Path:
-    """Run ``plan`` into ``settings.out`` and return the path of its report."""
+    """Run ``plan`` into ``settings.out`` and return the path of its report.
+
+    Raises
+    ------
+    InputError
+        If plan, market or run folder cannot be used; a new folder is then left as it was found.
+    """
     from glassbox_bt import backtest
 
     run = settings.out.resolve()
-    report = run / "report" / "index.html"
-    progress("reading the market", 0.0)
-    market = backtest.read_market(plan)
-    identity = backtest.identity_of(plan, market, settings.device)
+    with sole_writer(run):
+        former = _former(run, plan, settings.fresh)
+        remove_drafts(run)
+        progress("reading the market", 0.0)
+        market = backtest.read_market(plan)
+        identity = backtest.identity_of(plan, market, settings.device)
+        if former is not None and former.is_complete(identity):
+            return run / REPORT
+        manifest = Manifest.start(run, identity, backtest.facts_of(plan, market), former)
+        try:
+            return _run_stages(plan, market, manifest, settings, progress)
+        except BaseException as error:
+            _leave(manifest, error, is_new=former is None)
+            raise
+
+
+def _former(run: Path, plan: Plan, fresh: bool) -> Manifest | None:
+    """The manifest to go on from; with ``fresh`` only what it counted, and an empty folder."""
+    if not fresh:
+        return Manifest.claim(run, plan.digest)
     former = Manifest.open(run)
-    if former is not None and settings.fresh:
-        shutil.rmtree(run)
-        former = None
-    if former is not None and former.is_complete(identity):
-        return report
-    manifest = Manifest.start(run, identity, backtest.facts_of(plan, market))
-    timings: list[dict[str, Any]] = []
-    try:
-        with _timed(timings, "walk forward"):
-            records = backtest.walk_forward(plan, market, run, settings.device, settings.n_workers, progress)
-        manifest.update(**records)
-        with _timed(timings, "evaluate"):
-            from glassbox_bt.evaluation import evaluate
+    if former is None:
+        return Manifest.claim(run, plan.digest)
+    _empty(run)
+    return former.counts_only() if former.content.get("plan_digest") == plan.digest else None
 
-            evaluate(run)
-        timings = [*records["timings"], *timings]
-        manifest.content = (Manifest.open(run) or manifest).content
-        manifest.update(timings=timings, peak_memory_mb=_peak_memory_mb())
-        from glassbox_bt.reporting import render_report, write_tearsheets
 
-        if settings.tearsheets:
-            with _timed(timings, "tear-sheets"):
-                write_tearsheets(run, workers=settings.n_workers, progress=progress)
-        manifest.update(timings=timings)
-        render_report(run)
-        manifest.complete(_outputs(run))
-    except BaseException as error:
+def _run_stages(plan: Plan, market: Market, manifest: Manifest, settings: JobSettings, progress: Progress) -> Path:
+    from glassbox_bt import backtest
+    from glassbox_bt.evaluation import evaluate
+    from glassbox_bt.reporting import render_report, write_tearsheets
+
+    run, timings = manifest.run, list[dict[str, Any]]()
+    with _timed(timings, "walk forward"):
+        records = backtest.walk_forward(plan, market, run, settings.device, settings.n_workers, progress)
+    manifest.update(**records)
+    with _timed(timings, "evaluate"):
+        evaluate(run)
+    timings = [*records["timings"], *timings]
+    manifest.content = (Manifest.open(run) or manifest).content
+    manifest.update(timings=timings, peak_memory_mb=_peak_memory_mb())
+    if settings.tearsheets:
+        with _timed(timings, "tear-sheets"):
+            write_tearsheets(run, workers=settings.n_workers, progress=progress)
+    manifest.update(timings=timings)
+    render_report(run)
+    manifest.complete(_outputs(run))
+    return run / REPORT
+
+
+def _leave(manifest: Manifest, error: BaseException, *, is_new: bool) -> None:
+    """Record why the run ended; input that was refused before anything was fitted leaves nothing behind."""
+    refused = isinstance(error, PlanError | MarketDataError)
+    if refused and is_new and not (manifest.run / "artefacts" / "fits").exists():
+        _empty(manifest.run)
+        return
+    with suppress(RunFolderError):  # a full disk; the error that is on its way says so
         manifest.fail(error)
-        raise
-    return report
+
+
+def _empty(run: Path) -> None:
+    for path in run.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 @contextmanager
@@ -95,7 +139,7 @@ def _timed(timings: list[dict[str, Any]], stage: str) -> Iterator[None]:
 def _outputs(run: Path) -> list[Path]:
     """Files whose bytes the plan decides; tear-sheets are excluded (their library stamps them)."""
     named = [*run.glob("*.parquet"), *run.glob("*.json"), *run.glob("portfolio/*.parquet"), *run.glob("modules/*/*.parquet")]
-    return [*(path for path in named if path.name != "manifest.json"), run / "report" / "index.html"]
+    return [*(path for path in named if path.name != "manifest.json"), run / REPORT]
 
 
 def _peak_memory_mb() -> float:

@@ -11,7 +11,6 @@ import ast
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import shutil
 import uuid
@@ -107,7 +106,7 @@ def writing(place: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as wrong:
-        why = getattr(wrong, "strerror", None) or str(wrong)
+        why = getattr(wrong, "strerror", None) or f"only a part went through ({wrong})"
         raise RunFolderError(f"Cannot write {place}: {why}. Free space or choose another --out.") from wrong
 
 
@@ -118,7 +117,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(draft)
-            os.replace(draft, path)
+            draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
     return path

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from glassbox_bt.errors import RunFolderError
-from glassbox_bt.runs.artefacts import digest_json, library_versions, write_whole
+from glassbox_bt.runs.artefacts import library_versions, write_whole
 
 __all__ = ["Manifest", "file_digest"]
 
 NAME = "manifest.json"
+COUNTS = ("test_label_reads", "decisions_scored")
 
 
 @dataclass(slots=True)
@@ -49,10 +50,8 @@ class Manifest:
         Raises
         ------
         RunFolderError
-            If ``run`` is no folder, holds files but no run, or holds the run of another plan.
+            If ``run`` holds files but no run, or the run of another plan.
         """
-        if run.exists() and not run.is_dir():
-            raise RunFolderError(f"{run} is a file. Choose another --out.")
         former = cls.open(run)
         if former is None:
             if run.exists() and any(not path.name.startswith(".") for path in run.iterdir()):
@@ -76,10 +75,13 @@ class Manifest:
         """
         made = cls(run, {"status": "running", **identity, **facts, "created_at": _now(), **_machine()})
         if former is not None:
-            kept = ("created_at", "test_label_reads", "test_labels_read_by")
-            made.content |= {name: former.content[name] for name in kept if name in former.content}
+            made.content |= {name: former.content[name] for name in ("created_at", *COUNTS) if name in former.content}
         made.write()
         return made
+
+    def counts_only(self) -> Manifest:
+        """Without everything but the counts of test readings, which outlive a run that starts afresh."""
+        return Manifest(self.run, {name: self.content[name] for name in COUNTS if name in self.content})
 
     def is_complete(self, identity: Mapping[str, Any]) -> bool:
         """Whether this very run was finished and every output file still has its recorded bytes."""
@@ -95,11 +97,14 @@ class Manifest:
         self.write()
 
     def count_test_reading(self) -> None:
-        """Count that test outcomes are opened, once for each plan, data and code; a resumed run opens the same ones (R26)."""
-        who = digest_json({name: self.content.get(name) for name in ("plan_digest", "data_fingerprint", "code_digest")})
-        readers: list[str] = self.content.setdefault("test_labels_read_by", [])
-        if who not in readers:
-            self.update(test_labels_read_by=[*readers, who], test_label_reads=len(readers) + 1)
+        """Count that test outcomes are opened: once for each set of decisions that they are to score (R26).
+
+        A run that is resumed or rendered again has the same decisions, so it does not count again.
+        """
+        scored = file_digest(self.run / "decisions.parquet")
+        before: list[str] = self.content.get("decisions_scored", [])
+        if scored not in before:
+            self.update(decisions_scored=[*before, scored], test_label_reads=len(before) + 1)
 
     def complete(self, files: list[Path]) -> None:
         """Record the digests of the outputs and the end of the run."""
