@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from glassbox_bt.modules._anchor import (
@@ -26,7 +26,7 @@ from glassbox_bt.modules._anchor import (
 from glassbox_bt.modules._branch_fusion import BranchFusion, branch_weights
 from glassbox_bt.modules._formulas import branch_prior
 from glassbox_bt.modules._fusion_features import FEATURES, Row, features
-from glassbox_bt.modules._outcomes import Outcomes, sigma_over_horizon
+from glassbox_bt.modules._fusion_targets import TrainRows
 from glassbox_bt.modules._training import (
     ArrayRows,
     Batch,
@@ -43,18 +43,24 @@ __all__ = [
     "FusionModel",
     "Heads",
     "Sizes",
-    "TrainRows",
-    "Utility",
+    "action_scores",
     "branch_line",
     "quality",
     "train",
 ]
 
-GRID = np.array([0.0, 0.25, 0.5, 0.75, 1.0])  # multipliers among which the realised utility chooses
 SPEC_SLOPE = 0.75  # of the branches, where no anchor is used
 MIN_SLOPE = 0.02  # a branch may be distrusted, never turned upside down
+MIN_LEAN = 0.05  # the same for the action: log-odds of BUY against SELL per deviation of the mixed branches
 RESIDUAL_REACH = 0.25
 HEADS = ("action_sell", "action_hold", "action_buy", "risk", "side", "multiplier")
+RESIDUALS = {  # columns of the network's answer by what they correct; each must earn its place on the hold-out
+    "signal": (0, 1, 5),
+    "action": (2, 3, 4),
+    "risk": (6,),
+    "side": (7,),
+    "multiplier": (8,),
+}
 LOSS_WEIGHTS = (0.45, 0.45, 0.10)  # actions, four outputs, branch weights (spec §21.1)
 
 
@@ -69,49 +75,6 @@ class Sizes:
     def network(self) -> BranchFusion:
         """An untrained network."""
         return BranchFusion(2 * len(FEATURES), hidden=self.hidden, layers=self.layers, dropout=self.dropout)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Utility:
-    """What a position is judged by: ``u(m) = m w r - risk_aversion/2 (m w)² σ² - m w cost`` (R14)."""
-
-    risk_aversion: float
-    cost: float  # round trip, fraction of traded value
-
-    def best_multiplier(self, size: FloatArray, simple_return: FloatArray, sigma: FloatArray) -> FloatArray:
-        """The grid value with the largest realised utility, the smallest of equals; NaN where the size is 0."""
-        held = GRID[:, None] * size
-        gain = held * (simple_return - self.cost) - 0.5 * self.risk_aversion * held**2 * sigma**2
-        return np.where(size > 0.0, GRID[np.argmax(gain, axis=0)], np.nan)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainRows:
-    """Rows with a known outcome, and what they teach the two heads that only fusion has.
-
-    ``action`` are train terciles of the net return (0, 1, 2); ``multiplier`` is NaN where nothing may be held.
-    """
-
-    rows: Row
-    outcomes: Outcomes
-    action: FloatArray
-    multiplier: FloatArray
-
-    @classmethod
-    def of(cls, rows: Row, outcomes: Outcomes, labels: tuple[FloatArray, ...], utility: Utility) -> TrainRows:
-        """``labels`` are the values of `LABELS` for all rows that `Outcomes.of` was given."""
-        usable = outcomes.usable
-        kept = {name: values[usable] for name, values in rows.items()}
-        simple, sigma = np.expm1(labels[0][usable]), sigma_over_horizon(labels[1][usable])
-        net = (simple - utility.cost) / sigma
-        edges = np.quantile(net[outcomes.fitting], [1 / 3, 2 / 3])
-        action = np.searchsorted(edges, net, side="left").astype(np.float64)
-        size = kept["position_sizing.recommended_capital_fraction"]
-        return cls(kept, outcomes, action, utility.best_multiplier(size, simple, sigma))
-
-    def part(self, mask: BoolArray) -> Row:
-        """The rows of a mask."""
-        return {name: values[mask] for name, values in self.rows.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +103,9 @@ class FusionModel:
     anchors: tuple[LinearAnchor, ...]
     signal_scale: RankScale
     risk_scale: RankScale
-    tilt_scale: RankScale  # of P(BUY) - P(SELL)
     sizes: Sizes
-    weights: Mapping[str, AnyArray]
+    weights: Mapping[str, AnyArray]  # of the network; empty where none speaks
+    speaks: FloatArray  # (9,) 1 where a residual beat its anchor on the hold-out, else 0
     on_anchors: bool
 
     @classmethod
@@ -156,7 +119,7 @@ class FusionModel:
         z = scaler.pairs(inputs)
         slope, intercept = branch_line(inputs[:, 0], known.signal[fitting], ridge)
         heads = (
-            *_fit_softmax(z, rows.action[fitting], logit),
+            *action_scores(z, rows.action[fitting], logit),
             fit_logit(z, known.event[fitting], penalty=logit),
             fit_logit(z, known.side[fitting], penalty=logit),
             _fit_multiplier(z, rows.multiplier[fitting], logit),
@@ -170,15 +133,15 @@ class FusionModel:
             heads,
             unset,
             unset,
-            unset,
             sizes,
             {},
+            np.zeros(9),
             on_anchors,
         )
 
-    def with_scales(self, signal: FloatArray, risk: FloatArray, tilt: FloatArray) -> FusionModel:
+    def with_scales(self, signal: FloatArray, risk: FloatArray) -> FusionModel:
         """The same model with its ranks frozen on these raw scores (R14)."""
-        return replace(self, signal_scale=RankScale.of(signal), risk_scale=RankScale.of(risk), tilt_scale=RankScale.of(tilt))
+        return replace(self, signal_scale=RankScale.of(signal), risk_scale=RankScale.of(risk))
 
     def line(self) -> tuple[float, float]:
         """Slope and intercept of the branches."""
@@ -221,17 +184,16 @@ class FusionModel:
             return np.zeros((len(inputs), 9))
         network = network_from(self.sizes.network(), self.weights)
         scaled = self.scaler.pairs(inputs).astype(np.float32)
-        return np.asarray(predict_in_blocks(network, scaled)[0], dtype=np.float64)
+        return self.speaks * predict_in_blocks(network, scaled)[0].astype(np.float64)
 
     def arrays(self) -> dict[str, AnyArray]:
         """For `ModuleState.arrays`."""
         parts = [
             self.scaler.arrays("scaler"),
             self.anchor_scaler.arrays("anchor_scaler"),
-            {"line": np.array([self.slope, self.intercept])},
+            {"line": np.array([self.slope, self.intercept]), "speaks": self.speaks},
             self.signal_scale.arrays("signal_scale"),
             self.risk_scale.arrays("risk_scale"),
-            self.tilt_scale.arrays("tilt_scale"),
             {f"network.{name}": values for name, values in self.weights.items()},
         ]
         parts += [one.arrays(head) for head, one in zip(HEADS, self.anchors, strict=True)]
@@ -249,56 +211,80 @@ class FusionModel:
             tuple(LinearAnchor.restore(arrays, head, "logistic") for head in HEADS),
             RankScale.restore(arrays, "signal_scale"),
             RankScale.restore(arrays, "risk_scale"),
-            RankScale.restore(arrays, "tilt_scale"),
             sizes,
             {name[len(prefix) :]: one for name, one in arrays.items() if name.startswith(prefix)},
+            arrays["speaks"],
             on_anchors,
         )
 
 
 def train(model: FusionModel, rows: TrainRows, schedule: Schedule, ctx: FitContext) -> tuple[FusionModel, Training]:
-    """Train the residuals; where no epoch beats the start on the hold-out, the model stays without a network."""
-    slope, intercept = model.line()
-    known = rows.outcomes
-
-    def source(mask: BoolArray) -> ArrayRows:
-        part = rows.part(mask)
-        targets = (rows.action, known.event, known.side, rows.multiplier, known.signal)
-        arrays = {
-            "inputs": model.scaler.pairs(features(part)),
-            "offset": model.offsets(part),
-            "prior": _prior(part),
-            "branches": _branches(part),
-            "target": np.stack([one[mask] for one in targets], axis=1),
-        }
-        return ArrayRows({name: one.astype(np.float32) for name, one in arrays.items()})
-
-    def loss(network: nn.Module, batch: Batch) -> Tensor:
-        return _loss(network(batch["inputs"]), batch, slope, intercept)
-
-    training = train_network(model.sizes.network, loss, source(known.fitting), source(known.held_out), schedule, ctx)
-    learned = training.best if training.best_epoch > 0 else {}
-    return replace(model, weights=learned), training
+    """Train the residuals; each that does not beat its anchor on the hold-out is left out again."""
+    known, line = rows.outcomes, model.line()
+    holdout = _source(model, rows, known.held_out)
+    training = train_network(
+        model.sizes.network,
+        lambda network, batch: _loss(network(batch["inputs"]), batch, line),
+        _source(model, rows, known.fitting),
+        holdout,
+        schedule,
+        ctx,
+    )
+    if training.best_epoch == 0:
+        return model, training
+    network = network_from(model.sizes.network(), training.best)
+    residual = predict_in_blocks(network, holdout.arrays["inputs"])[0]
+    speaks = _earned(torch.from_numpy(residual), holdout, line) if model.on_anchors else np.ones(9)
+    learned = training.best if speaks.any() else {}
+    return replace(model, weights=learned, speaks=speaks), training
 
 
-def _loss(residual: Tensor, batch: Batch, slope: float, intercept: float) -> Tensor:
+def _source(model: FusionModel, rows: TrainRows, mask: BoolArray) -> ArrayRows:
+    part, known = rows.part(mask), rows.outcomes
+    targets = (rows.action, known.event, known.side, rows.multiplier, known.signal)
+    arrays = {
+        "inputs": model.scaler.pairs(features(part)),
+        "offset": model.offsets(part),
+        "prior": _prior(part),
+        "branches": _branches(part),
+        "target": np.stack([one[mask] for one in targets], axis=1),
+    }
+    return ArrayRows({name: one.astype(np.float32) for name, one in arrays.items()})
+
+
+def _loss(residual: Tensor, batch: Batch, line: tuple[float, float]) -> Tensor:
+    losses = _losses(residual, batch, line)
+    outputs = (losses["signal"] + losses["risk"] + losses["side"] + losses["multiplier"]) / 4.0
+    apart = functional.mse_loss(branch_weights(batch["prior"], residual[:, :2]), batch["prior"])
+    return LOSS_WEIGHTS[0] * losses["action"] + LOSS_WEIGHTS[1] * outputs + LOSS_WEIGHTS[2] * apart
+
+
+def _losses(residual: Tensor, batch: Batch, line: tuple[float, float]) -> dict[str, Tensor]:
+    """The mean loss of each of ``RESIDUALS``."""
     offset, target = batch["offset"], batch["target"]
-    weights = branch_weights(batch["prior"], residual[:, :2])
-    line = slope * (weights * batch["branches"]).sum(dim=1) + intercept
-    signal = (line + RESIDUAL_REACH * residual[:, 5].tanh()).tanh()
+    mixed = (branch_weights(batch["prior"], residual[:, :2]) * batch["branches"]).sum(dim=1)
+    signal = (line[0] * mixed + line[1] + RESIDUAL_REACH * residual[:, 5].tanh()).tanh()
     logits = functional.binary_cross_entropy_with_logits
     held = torch.isfinite(target[:, 3])
     multiplier = (offset[:, 5] + residual[:, 8]).sigmoid()
     missed = torch.where(held, multiplier - torch.nan_to_num(target[:, 3]), 0.0)
-    outputs = (
-        functional.mse_loss(signal, target[:, 4])
-        + logits(offset[:, 3] + residual[:, 6], target[:, 1])
-        + logits(offset[:, 4] + residual[:, 7], target[:, 2])
-        + missed.square().mean()
-    )
-    actions = functional.cross_entropy(offset[:, :3] + residual[:, 2:5], target[:, 0].long())
-    apart = functional.mse_loss(weights, batch["prior"])
-    return LOSS_WEIGHTS[0] * actions + LOSS_WEIGHTS[1] * outputs / 4.0 + LOSS_WEIGHTS[2] * apart
+    return {
+        "signal": functional.mse_loss(signal, target[:, 4]),
+        "action": functional.cross_entropy(offset[:, :3] + residual[:, 2:5], target[:, 0].long()),
+        "risk": logits(offset[:, 3] + residual[:, 6], target[:, 1]),
+        "side": logits(offset[:, 4] + residual[:, 7], target[:, 2]),
+        "multiplier": missed.square().mean(),
+    }
+
+
+def _earned(residual: Tensor, holdout: ArrayRows, line: tuple[float, float]) -> FloatArray:
+    """1 in the columns of residuals whose loss on the hold-out is below that of their anchor (R32)."""
+    batch = {name: torch.from_numpy(values) for name, values in holdout.arrays.items()}
+    spoken, anchored = _losses(residual, batch, line), _losses(torch.zeros_like(residual), batch, line)
+    speaks = np.zeros(9)
+    for name, columns in RESIDUALS.items():
+        speaks[list(columns)] = float(spoken[name] < anchored[name])
+    return speaks
 
 
 def quality(model: FusionModel, rows: TrainRows) -> dict[str, object]:
@@ -311,7 +297,7 @@ def quality(model: FusionModel, rows: TrainRows) -> dict[str, object]:
     z = model.anchor_scaler.pairs(_anchor_inputs(rows.part(fitting)))
     left = target - fit_ridge(z, target).predict(z)
     return {
-        "network_speaks": bool(model.weights),
+        "network_speaks_on": [name for name, columns in RESIDUALS.items() if model.speaks[columns[0]] > 0.0],
         "branch_slope": model.line()[0],
         "holdout_ic_signal": information_coefficient(heads.signal, known.signal[held]),
         "holdout_ic_signal_anchor": information_coefficient(heads.signal_anchor, known.signal[held]),
@@ -364,16 +350,23 @@ def branch_line(mixed: FloatArray, target: FloatArray, penalty: float) -> tuple[
     return slope, line.intercept - slope * mean
 
 
-def _fit_softmax(z: FloatArray, action: FloatArray, penalty: float) -> tuple[LinearAnchor, ...]:
-    """One linear score per class; the base rates alone where a class is missing in train."""
+def action_scores(z: FloatArray, action: FloatArray, penalty: float) -> tuple[LinearAnchor, ...]:
+    """One linear score per class, on the mixed branches and the log-odds of risk; base rates where a class is missing.
+
+    A bullish mix favours BUY over SELL, by ``MIN_LEAN`` at least. Risk says how far outcomes lie apart, not on which side:
+    it moves BUY and SELL alike against HOLD. Otherwise a few years' coincidence of risk and drift would time the market.
+    """
     counts = np.bincount(action.astype(np.int64), minlength=3)
-    if counts.min() == 0:
-        base = np.log((counts + 0.5) / (counts.sum() + 1.5))
-        return tuple(LinearAnchor(np.zeros(z.shape[1]), float(one), "logistic") for one in base)
-    model = LogisticRegression(C=1.0 / (2.0 * penalty * len(z)), max_iter=1000, tol=1e-8)
-    model.fit(z, action)
-    pairs = zip(model.coef_, model.intercept_, strict=True)
-    return tuple(LinearAnchor(np.asarray(w, np.float64), float(b), "logistic") for w, b in pairs)
+    weights = np.zeros((3, z.shape[1]))
+    base = np.log((counts + 0.5) / (counts.sum() + 1.5))
+    if counts.min() > 0:
+        model = LogisticRegression(C=1.0 / (2.0 * penalty * len(z)), max_iter=1000, tol=1e-8)
+        model.fit(z[:, :2], action)
+        weights[:, :2], base = model.coef_, model.intercept_
+    lean = max(float(weights[2, 0] - weights[0, 0]), MIN_LEAN)
+    weights[:, 0] = [-lean / 2.0, 0.0, lean / 2.0]
+    weights[[0, 2], 1] = (weights[0, 1] + weights[2, 1]) / 2.0
+    return tuple(LinearAnchor(row, float(one), "logistic") for row, one in zip(weights, base, strict=True))
 
 
 def _fit_multiplier(z: FloatArray, best: FloatArray, penalty: float) -> LinearAnchor:

@@ -22,7 +22,8 @@ from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules._attribution import RISK_WORDS, per_row
 from glassbox_bt.modules._formulas import branch_prior, fusion_rule
 from glassbox_bt.modules._fusion_features import COLUMNS, Row, read_rows
-from glassbox_bt.modules._fusion_model import FusionModel, Sizes, TrainRows, Utility, quality, train
+from glassbox_bt.modules._fusion_model import FusionModel, Sizes, quality, train
+from glassbox_bt.modules._fusion_targets import TrainRows, Utility
 from glassbox_bt.modules._outcomes import LABELS, Outcomes
 from glassbox_bt.modules._reading import is_known, laid_out, today
 from glassbox_bt.modules._training import Schedule
@@ -110,7 +111,6 @@ class LearnedFusion:
         "learned_sell_prob",
         "learned_hold_prob",
         "learned_buy_prob",
-        "learned_action_rank",
         "learned_fusion_signal",
         "learned_fusion_signal_raw",
         "learned_fusion_signal_anchor_raw",
@@ -191,7 +191,7 @@ class LearnedFusion:
             model, training = train(model, rows, self.schedule, ctx)
             history, summary = training.history, dict(training.summary)
         heads = model.heads(rows.part(rows.outcomes.held_out))
-        model = model.with_scales(rounded(heads.signal), rounded(heads.risk), tilt(heads.actions[:, 2], heads.actions[:, 0]))
+        model = model.with_scales(rounded(heads.signal), rounded(heads.risk))
         summary |= quality(model, rows)
         return (Candidate(self.variant, FittedFusion(self, model), history, summary),)
 
@@ -237,8 +237,7 @@ class FittedFusion:
             return self
         signal = oof.outputs["learned_fusion_signal_raw"][oof.known]
         risk = oof.outputs["learned_fusion_risk_prob"][oof.known]
-        lean = tilt(oof.outputs["learned_buy_prob"][oof.known], oof.outputs["learned_sell_prob"][oof.known])
-        return replace(self, model=self.model.with_scales(signal, risk, lean))
+        return replace(self, model=self.model.with_scales(signal, risk))
 
     def explain(self, span: Span, answers: Answers) -> StrArray:
         """Action, branch and driver in words."""
@@ -300,7 +299,6 @@ def _learned(model: FusionModel, rows: Row) -> dict[str, AnyArray]:
     return {
         "learned_sell_prob": heads.actions[:, 0],
         "learned_buy_prob": heads.actions[:, 2],
-        "learned_action_rank": model.tilt_scale.rank(tilt(heads.actions[:, 2], heads.actions[:, 0])),
         "learned_fusion_signal": signal,
         "learned_fusion_signal_raw": heads.signal,
         "learned_fusion_signal_anchor_raw": heads.signal_anchor,
@@ -327,7 +325,6 @@ def _formula(rule: Mapping[str, AnyArray], rows: Row) -> dict[str, AnyArray]:
     return {
         "learned_sell_prob": (action == Action.SELL) * 1.0,
         "learned_buy_prob": (action == Action.BUY) * 1.0,
-        "learned_action_rank": action / float(Action.BUY),
         "learned_fusion_signal": signal,
         "learned_fusion_signal_raw": signal,
         "learned_fusion_signal_anchor_raw": signal,
@@ -343,23 +340,17 @@ def _formula(rule: Mapping[str, AnyArray], rows: Row) -> dict[str, AnyArray]:
     }
 
 
-def tilt(buy: AnyArray, sell: AnyArray) -> AnyArray:
-    """P(BUY) - P(SELL), what the action is ranked by, in [-1, 1]."""
-    return rounded(rounded(buy) - rounded(sell))
-
-
 def decided(said: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
     """What follows from the rounded scores.
 
-    The classes are terciles of train, so the action is the tercile of the tilt P(BUY) - P(SELL) on the frozen
-    out-of-fold scale
-    (R14). The most probable class would not do: in a quiet year nearly every outcome falls into the middle tercile, and the
-    stack would say HOLD whatever it forecasts.
+    The classes are terciles of train. HOLD is the action where the middle one is more likely than the other two together, or
+    where these are equally likely; otherwise the likelier of BUY and SELL. (The most probable of the three would not do: in a
+    quiet year nearly every outcome falls into the middle tercile of louder years, whatever is forecast.)
     """
-    sell, buy, rank = said["learned_sell_prob"], said["learned_buy_prob"], said["learned_action_rank"]
+    sell, buy = said["learned_sell_prob"], said["learned_buy_prob"]
     hold, weight = rounded(1.0 - sell - buy), said["learned_quantitative_weight"]
-    action = np.where(rank <= 1.0 / 3.0, Action.SELL, Action.HOLD)
-    action = np.where(rank >= 2.0 / 3.0, Action.BUY, action)
+    side = np.where(buy > sell, Action.BUY, Action.SELL)
+    action = np.where((hold > 0.5) | (buy == sell), Action.HOLD, side)
     return {
         "learned_recommendation": action.astype(np.float64),
         "learned_hold_prob": hold,
