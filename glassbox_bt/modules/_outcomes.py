@@ -26,7 +26,9 @@ class Outcomes:
     usable : BoolArray
         Which of the rows handed in have a known outcome; all other arrays hold those only.
     signal : FloatArray
-        tanh of the forward return over its realised volatility, scaled by its deviation among the fitting rows.
+        tanh of the forward return over its realised volatility, less its median and over its deviation among the fitting
+        rows. Without the median, forecasts of different fits would differ by the drift of their years, and a rank in the
+        out-of-fold distribution (R14) would tell the fit rather than the name.
     event : FloatArray
         1 where the drawdown within 10 sessions reached the threshold, else 0.
     side : FloatArray

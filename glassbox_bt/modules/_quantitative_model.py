@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,7 +38,8 @@ from glassbox_bt.types import AnyArray, BoolArray, Float32Array, FloatArray
 
 __all__ = ["Heads", "QuantitativeModel", "Sizes", "TrainRows", "quality", "train"]
 
-LOSS_WEIGHTS = (0.40, 0.35, 0.25)  # signal, event, side (spec §20)
+HEADS = ("signal", "event", "side")
+LOSS_WEIGHTS = (0.40, 0.35, 0.25)  # of HEADS (spec §20)
 N_RISKS = len(RISKS)
 
 
@@ -99,6 +101,8 @@ class QuantitativeModel:
     sizes : Sizes
     weights : Mapping[str, AnyArray]
         Of the network; empty where none speaks.
+    speaks : FloatArray
+        (3,) 1 where a head's residual beat its anchor on the hold-out, else 0.
     on_anchors : bool
         Whether the network starts from the anchors, or from base rates only.
     """
@@ -111,6 +115,7 @@ class QuantitativeModel:
     risk_scale: RankScale
     sizes: Sizes
     weights: Mapping[str, AnyArray]
+    speaks: FloatArray
     on_anchors: bool
 
     @classmethod
@@ -132,6 +137,7 @@ class QuantitativeModel:
             unset,
             sizes,
             {},
+            np.zeros(len(HEADS)),
             on_anchors,
         )
 
@@ -193,7 +199,7 @@ class QuantitativeModel:
             return np.zeros((len(x), 3)), normalised(shares, available)
         network = network_from(self.sizes.network(), self.weights)
         residual, attention = predict_in_blocks(network, *self.network_inputs(x, available))
-        return residual.astype(np.float64), attention.astype(np.float64)
+        return self.speaks * residual.astype(np.float64), attention.astype(np.float64)
 
     def arrays(self) -> dict[str, AnyArray]:
         """For `ModuleState.arrays`."""
@@ -204,6 +210,7 @@ class QuantitativeModel:
             self.side.arrays("side"),
             self.signal_scale.arrays("signal_scale"),
             self.risk_scale.arrays("risk_scale"),
+            {"speaks": self.speaks},
             {f"network.{name}": values for name, values in self.weights.items()},
         )
         return {name: values for part in parts for name, values in part.items()}
@@ -221,6 +228,7 @@ class QuantitativeModel:
             RankScale.restore(arrays, "risk_scale"),
             sizes,
             {name[len(prefix) :]: one for name, one in arrays.items() if name.startswith(prefix)},
+            arrays["speaks"],
             on_anchors,
         )
 
@@ -228,35 +236,50 @@ class QuantitativeModel:
 def train(
     model: QuantitativeModel, rows: TrainRows, schedule: Schedule, ctx: FitContext
 ) -> tuple[QuantitativeModel, Training]:
-    """Train the residual; where no epoch beats the start on the hold-out, the model stays without a network."""
+    """Train the residuals; each that does not beat its anchor on the hold-out is left out again."""
     known = rows.outcomes
+    holdout = _source(model, rows, known.held_out)
+    fitting = _source(model, rows, known.fitting)
+    training = train_network(model.sizes.network, _loss, fitting, holdout, schedule, ctx)
+    if training.best_epoch == 0:
+        return model, training
+    network = network_from(model.sizes.network(), training.best)
+    inputs = [holdout.arrays[name] for name in ("risks", "available", "context")]
+    residual = torch.from_numpy(predict_in_blocks(network, *inputs)[0])
+    offset, target = (torch.from_numpy(holdout.arrays[name]) for name in ("offset", "target"))
+    earned = _losses(offset + residual, target) < _losses(offset, target)
+    speaks = earned.numpy().astype(np.float64) if model.on_anchors else np.ones(len(HEADS))
+    learned = training.best if speaks.any() else {}
+    return replace(model, weights=learned, speaks=speaks), training
 
-    def source(mask: BoolArray) -> ArrayRows:
-        x = rows.x[mask]
-        risks, available, context = model.network_inputs(x, np.isfinite(x[:, :N_RISKS]))
-        targets = np.stack([one[mask] for one in (known.signal, known.event, known.side)], axis=1)
-        return ArrayRows(
-            {
-                "risks": risks,
-                "available": available,
-                "context": context,
-                "offset": model.offsets(x).astype(np.float32),
-                "target": targets.astype(np.float32),
-            }
-        )
 
-    training = train_network(model.sizes.network, _loss, source(known.fitting), source(known.held_out), schedule, ctx)
-    learned = training.best if training.best_epoch > 0 else {}
-    return replace(model, weights=learned), training
+def _source(model: QuantitativeModel, rows: TrainRows, mask: BoolArray) -> ArrayRows:
+    x, known = rows.x[mask], rows.outcomes
+    risks, available, context = model.network_inputs(x, np.isfinite(x[:, :N_RISKS]))
+    targets = np.stack([one[mask] for one in (known.signal, known.event, known.side)], axis=1)
+    return ArrayRows(
+        {
+            "risks": risks,
+            "available": available,
+            "context": context,
+            "offset": model.offsets(x).astype(np.float32),
+            "target": targets.astype(np.float32),
+        }
+    )
 
 
 def _loss(network: nn.Module, batch: Batch) -> Tensor:
     residual, _ = network(batch["risks"], batch["available"], batch["context"])
-    total, target = batch["offset"] + residual, batch["target"]
+    losses = _losses(batch["offset"] + residual, batch["target"])
+    return (losses * torch.tensor(LOSS_WEIGHTS, device=losses.device)).sum()
+
+
+def _losses(total: Tensor, target: Tensor) -> Tensor:
+    """The mean loss of each of ``HEADS``, (3,)."""
     logits = functional.binary_cross_entropy_with_logits
     signal = functional.mse_loss(total[:, 0].tanh(), target[:, 0])
-    event, side = logits(total[:, 1], target[:, 1]), logits(total[:, 2], target[:, 2])
-    return LOSS_WEIGHTS[0] * signal + LOSS_WEIGHTS[1] * event + LOSS_WEIGHTS[2] * side
+    event, side = (logits(total[:, k], target[:, k]) for k in (1, 2))
+    return torch.stack([signal, event, side])
 
 
 def quality(model: QuantitativeModel, rows: TrainRows) -> dict[str, object]:
@@ -269,7 +292,7 @@ def quality(model: QuantitativeModel, rows: TrainRows) -> dict[str, object]:
     base, target = known.event[fitting].mean(), known.signal[fitting]
     left = target - model.signal.linear(model.scaler.pairs(rows.x[fitting]))
     return {
-        "network_speaks": bool(model.weights),
+        "network_speaks_on": [name for name, one in zip(HEADS, model.speaks, strict=True) if one > 0.0],
         "holdout_ic_signal": information_coefficient(heads.signal, known.signal[held]),
         "holdout_ic_signal_anchor": information_coefficient(heads.signal_anchor, known.signal[held]),
         "holdout_brier_event": float(np.mean((heads.risk - event) ** 2)),

@@ -343,9 +343,9 @@ def _formula(rule: Mapping[str, AnyArray], rows: Row) -> dict[str, AnyArray]:
 def decided(said: Mapping[str, AnyArray]) -> dict[str, FloatArray]:
     """What follows from the rounded scores.
 
-    The classes are terciles of train. HOLD is the action where the middle one is more likely than the other two together, or
-    where these are equally likely; otherwise the likelier of BUY and SELL. (The most probable of the three would not do: in a
-    quiet year nearly every outcome falls into the middle tercile of louder years, whatever is forecast.)
+    The classes are terciles of train. HOLD is the action where the middle one is more likely than the other two together,
+    or where these two are equally likely; otherwise the likelier of BUY and SELL. (The most probable of the three would not
+    do: in a quiet year nearly every outcome falls into the middle tercile of louder years, whatever is forecast.)
     """
     sell, buy = said["learned_sell_prob"], said["learned_buy_prob"]
     hold, weight = rounded(1.0 - sell - buy), said["learned_quantitative_weight"]
