@@ -91,7 +91,7 @@ def _former(run: Path, plan: Plan, fresh: bool) -> Manifest | None:
 def _run_stages(plan: Plan, market: Market, manifest: Manifest, settings: JobSettings, progress: Progress) -> Path:
     from glassbox_bt import backtest
     from glassbox_bt.evaluation import evaluate
-    from glassbox_bt.reporting import render_report, write_tearsheets
+    from glassbox_bt.reporting import render_report, write_overview, write_tearsheets
 
     run, timings = manifest.run, list[dict[str, Any]]()
     with _timed(timings, "walk forward"):
