@@ -63,7 +63,7 @@ def launch(*arguments: object, before: Callable[[], None] | None = None) -> subp
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=before,
+        preexec_fn=before,  # noqa: PLW1509 - the tests run one thread
         start_new_session=True,
     )
 

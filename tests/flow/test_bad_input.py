@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 from collections.abc import Callable
@@ -158,7 +157,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, kib: int) -> None:
     refused(outcome, "Cannot write")
     assert "Free space" in outcome.complaint
     assert all(path.stat().st_size < kib * 1024 for path in run.rglob("*") if path.is_file())
-    assert not [path for path in run.rglob(".*")]
+    assert not list(run.rglob(".*"))
     assert not (run / "decisions.parquet").exists()
     for table in run.rglob("*.parquet"):
         pd.read_parquet(table)
@@ -168,4 +167,4 @@ def test_a_market_that_cannot_be_read_is_refused_in_a_process_of_its_own(tmp_pat
     folder = market_folder(tmp_path / "market", put("close", -3.0))
     outcome = glassbox("run", tiny_plan(tmp_path, market={"source": str(folder)}), "--out", tmp_path / "run")
     refused(outcome, "close is -3.0")
-    assert sorted(os.listdir(tmp_path)) == ["market", "plan.toml"]
+    assert {path.name for path in tmp_path.iterdir()} == {"market", "plan.toml"}

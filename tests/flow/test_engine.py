@@ -64,7 +64,7 @@ def test_results_come_in_the_order_of_the_jobs() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_a_worker_is_raised_as_it_was(workers: int) -> None:
-    with pytest.raises(MarketDataError, match="row 3: close is -1.0"):
+    with pytest.raises(MarketDataError, match=r"row 3: close is -1\.0"):
         run_tasks(failing.complain, [1, 2], workers=workers, progress=no_progress)
 
 
