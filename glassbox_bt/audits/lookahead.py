@@ -1,0 +1,141 @@
+"""Did anything look ahead? The market is cut at a decision, its future replaced, and everything up to the cut compared.
+
+1. Cuts: the end of train and of validation of each chunk, and days of the test years, drawn with the run's seed.
+2. At each cut the *raw* tables get another future, and none at all; the store is built anew from both.      perturb.py
+3. The store up to the cut, what fits and predictions are handed, and targets must not change.               twins.py
+   Nor must the decisions and fills of the daily loop.                                                       replays.py
+4. Record checks need no other future: the clock of fills and answers, one day answered alone.               recorded.py
+5. With ``refit`` the modules are fitted again on the poisoned market and compared bit for bit.              refit.py
+
+A module is a pure function of what it is handed (it cannot import the store), so equal inputs prove equal answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress
+from glassbox_bt.audits.perturb import Cut, Perturber
+from glassbox_bt.audits.recorded import answer_checks, clock_checks, fill_checks, input_checks
+from glassbox_bt.audits.refit import refit_checks
+from glassbox_bt.audits.replays import decision_checks
+from glassbox_bt.audits.subject import Subject, Walk, subject_of
+from glassbox_bt.audits.twins import Twin, difference, fit_checks, market_checks, prediction_checks, rival_checks
+from glassbox_bt.errors import RunFolderError
+from glassbox_bt.market.store import MarketStore
+from glassbox_bt.types import IntArray
+
+__all__ = ["audit_lookahead", "audit_run", "chosen_days"]
+
+
+def audit_run(run: Path, settings: AuditSettings, progress: Progress) -> AuditResult:
+    """Audit a finished run.
+
+    Raises
+    ------
+    RunFolderError
+        If the run is not complete, or its market or its stack cannot be rebuilt as they were.
+    """
+    progress("look-ahead: reading the run", 0.0)
+    return audit_lookahead(subject_of(run), settings, progress)
+
+
+def audit_lookahead(
+    subject: Subject, settings: AuditSettings | None = None, progress: Progress | None = None
+) -> AuditResult:
+    """Audit a walk; every part of ``subject`` may be a faulty one."""
+    settings, tell = settings or AuditSettings(), progress or (lambda _what, _share: None)
+    _refuse_other_store(subject)
+    perturber, days = Perturber.of(subject.raw), chosen_days(subject, settings.n_days)
+    checks: list[Check] = [*fill_checks(subject)]
+    for walk in subject.walks:
+        checks += [*clock_checks(walk), *input_checks(walk)]
+        rng = np.random.default_rng([subject.seed, walk.number])
+        alone = np.append(days[walk.number], walk.fitter.days.val[-1])
+        checks += answer_checks(walk, np.sort(alone), rng)
+    cuts = list(_cuts(subject, days))
+    for i, (walk, day) in enumerate(cuts):
+        tell("look-ahead: other futures", i / len(cuts))
+        for twin in _twins(subject, perturber, day):
+            checks += market_checks(twin)
+            if twin.other.n_sessions > day:
+                checks += _walk_checks(subject, walk, twin, replay=day == days[walk.number][-1])
+    if settings.refit or settings.full:
+        for walk in subject.walks if settings.full else subject.walks[:1]:
+            tell("look-ahead: fitting again", walk.number / len(subject.walks))
+            checks += refit_checks(subject, walk, perturber)
+    return AuditResult("lookahead", _merged(checks), _facts(subject, settings, cuts))
+
+
+def chosen_days(subject: Subject, n_days: int) -> dict[int, IntArray]:
+    """Test days at which the market is cut, by chunk; at least one in each, and never the last of the data."""
+    rng = np.random.default_rng([subject.seed, n_days])
+    chosen: dict[int, IntArray] = {}
+    for i, walk in enumerate(subject.walks):
+        able = walk.fitter.days.test[walk.fitter.days.test < subject.store.n_sessions - 1]
+        share = max(1, (n_days + len(subject.walks) - 1 - i) // len(subject.walks))
+        chosen[walk.number] = np.sort(rng.choice(able, size=min(share, len(able)), replace=False)).astype(np.int64)
+    return chosen
+
+
+def _cuts(subject: Subject, days: dict[int, IntArray]) -> Iterator[tuple[Walk, int]]:
+    for walk in subject.walks:
+        parts = walk.fitter.days
+        for day in (parts.train[-1], parts.val[-1], *days[walk.number]):
+            yield walk, int(day)
+
+
+def _twins(subject: Subject, perturber: Perturber, day: int) -> Iterator[Twin]:
+    store = subject.store
+    cut = Cut(store.dates[day], store.decided_at[day])
+    for how, raw in (("poisoned", perturber.poisoned(cut, subject.seed)), ("truncated", perturber.truncated(cut))):
+        yield Twin(store, subject.build(raw), day, how)
+
+
+def _walk_checks(subject: Subject, walk: Walk, twin: Twin, *, replay: bool) -> Iterator[Check]:
+    yield from fit_checks(walk, twin)
+    yield from prediction_checks(walk, twin)
+    yield from rival_checks(walk, twin, subject.strategies)
+    if replay and twin.how == "poisoned":
+        yield from decision_checks(subject, walk, twin)
+
+
+def _merged(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """One check per question, module, column, chunk and cut; it fails with the first that failed."""
+    merged: dict[tuple[str, str, str, int | None, str], Check] = {}
+    for check in checks:
+        key = (check.check, check.module, check.column, check.chunk, check.cut)
+        if key not in merged or (merged[key].passed and not check.passed):
+            merged[key] = check
+    return tuple(merged.values())
+
+
+def _refuse_other_store(subject: Subject) -> None:
+    """The audit says nothing about a run whose store is not what its raw tables give today."""
+    again = subject.build(subject.raw)
+    for name, values in _columns(subject.store).items():
+        theirs = _columns(again).get(name)
+        if theirs is None or difference(np.asarray(values), np.asarray(theirs)):
+            raise RunFolderError(
+                f"The raw tables no longer give the store of this run: `{name}` differs. The program has changed since; "
+                "run again, then audit."
+            )
+
+
+def _columns(store: MarketStore) -> dict[str, Any]:
+    labels = {f"label {name}": label.values for name, label in store.labels.items()}
+    return {"tickers": np.array(store.tickers, dtype=object), "dates": store.dates, **store.columns, **labels}
+
+
+def _facts(subject: Subject, settings: AuditSettings, cuts: list[tuple[Walk, int]]) -> dict[str, Any]:
+    return {
+        "cuts": [{"chunk": walk.number, "date": str(subject.store.dates[day])} for walk, day in cuts],
+        "futures": ["poisoned", "truncated"],
+        "n_days": settings.n_days,
+        "refitted": settings.refit or settings.full,
+        "seed": subject.seed,
+    }

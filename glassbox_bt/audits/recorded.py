@@ -1,0 +1,124 @@
+"""Checks of the record itself: the clock of fills and answers, and answers that must not depend on other days."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from glassbox_bt.audits.base import Check
+from glassbox_bt.audits.subject import Subject, Walk
+from glassbox_bt.audits.twins import day_span, difference
+from glassbox_bt.market.store import MarketStore
+from glassbox_bt.portfolio.book import FillCode
+from glassbox_bt.types import AnyArray, FloatArray, IntArray
+from glassbox_bt.walkforward.fitting import digests
+
+__all__ = ["answer_checks", "clock_checks", "fill_checks", "input_checks"]
+
+BOOKED_OUT = (FillCode.DELISTED.label, FillCode.ASSUMED_DELISTING.label)
+
+
+def fill_checks(subject: Subject) -> Iterator[Check]:
+    """Every fill comes after its decision, at the next session, at that bar's price; a booking-out at its own price."""
+    if subject.orders is None:
+        return
+    store = subject.store
+    for strategy, orders in subject.orders.groupby("strategy", sort=True):
+        decided, filled = (_sessions(store, orders[name]) for name in ("decided_on", "filled_on"))
+        gone = orders["code"].isin(BOOKED_OUT).to_numpy()
+        next_bar = store.opens_at if store.facts["has_opens"] and strategy != "benchmark" else store.decided_at
+        late = gone | ((next_bar[filled] > store.decided_at[decided]) & (filled == decided + 1))
+        price = _fill_price(store, str(strategy), orders, filled, gone)
+        right = (orders["filled_shares"].to_numpy() == 0.0) | (orders["price"].to_numpy() == price)
+        for column, good in (("filled_at", late), ("price", right)):
+            yield Check(
+                "fills", str(strategy), column, None, "", bool(good.all()), _wrong_fills(orders, column, good, price)
+            )
+
+
+def clock_checks(walk: Walk) -> Iterator[Check]:
+    """Every answer comes from a fit that ended before its day; encoders may answer their own train days (R3)."""
+    for name, given in walk.fitter.answers.items():
+        late = given.fitted_through >= given.days
+        if given.in_sample:
+            late &= given.days > walk.fitter.days.train[-1]
+        detail = f"the answer for {walk.fitter.store.dates[given.days[late][0]]} knows its own day" if late.any() else ""
+        yield Check("fitted before answering", name, "fitted_through", walk.number, "", not late.any(), detail)
+
+
+def input_checks(walk: Walk) -> Iterator[Check]:
+    """What the run says each fit was handed is what the store holds for its train days, and nothing else."""
+    fitter = walk.fitter
+    for name, fits in walk.fits.items():
+        made = {fit["fold"]: fit["digest"] for fit in fits}
+        for fold in fitter.schedule(name):
+            if not len(fold.train) or fold.number not in made:
+                continue
+            key = json.loads((fitter.artefacts.root / "fits" / made[fold.number] / "key.json").read_text(encoding="utf-8"))
+            inputs = digests(fitter.train_view(fitter.stack[name], fold.train))
+            cut = str(fitter.store.dates[fold.train[-1]])
+            for column in sorted({*inputs, *key["inputs"]}):
+                same = inputs.get(column) == key["inputs"].get(column)
+                detail = "" if same else f"fold {fold.number} was handed other values than the store holds"
+                yield Check("recorded inputs", name, column, walk.number, cut, same, detail)
+
+
+def answer_checks(walk: Walk, days: IntArray, rng: np.random.Generator) -> Iterator[Check]:
+    """Each day of ``days`` answered alone, and a handful of days answered together, against the record (R12).
+
+    A module that uses its other days, such as an average over the split (D-STM-01), answers differently.
+    """
+    fitter = walk.fitter
+    later = np.concatenate([fitter.days.val, fitter.days.test])
+    handful = np.sort(rng.choice(later, size=min(5, len(later)), replace=False))
+    for name, module in fitter.stack.items():
+        for day in days:
+            span = day_span(fitter, name, int(day))
+            yield from _answers_alike(walk, name, np.array([day]), span, "alone")
+        assets = fitter.store.assets_until(fitter.days.first, int(handful[-1]))
+        span = fitter.store.span(handful, module.reads, assets, fitter.columns)
+        yield from _answers_alike(walk, name, handful, span, "among five days")
+
+
+def _answers_alike(walk: Walk, name: str, days: IntArray, span: object, how: str) -> Iterator[Check]:
+    fitter = walk.fitter
+    again = fitter.fitted[name].predict_many(span)  # type: ignore[arg-type]
+    tickers = list(span.tickers)  # type: ignore[attr-defined]
+    places = np.searchsorted(fitter.store.tickers, tickers)
+    made = fitter.answers[name].on(days, places)
+    pairs: dict[str, tuple[AnyArray, AnyArray]] = {"known": (made.known, again.known)}
+    pairs |= {output: (values, again.outputs[output]) for output, values in made.outputs.items()}
+    for output, (one, two) in pairs.items():
+        fault = difference(np.asarray(one), np.asarray(two), fitter.store.dates[days], tickers)
+        detail = f"answered {how}, {fault}" if fault else ""
+        yield Check("one day as many", name, output, walk.number, str(fitter.store.dates[days[-1]]), not fault, detail)
+
+
+def _sessions(store: MarketStore, dates: pd.Series) -> IntArray:
+    return np.searchsorted(store.dates, dates.to_numpy().astype("datetime64[D]")).astype(np.int64)
+
+
+def _fill_price(store: MarketStore, strategy: str, orders: pd.DataFrame, filled: IntArray, gone: AnyArray) -> FloatArray:
+    """Price of the bar at which each order must have been filled."""
+    if strategy == "benchmark":
+        mark: FloatArray = np.asarray(store.columns["benchmark_mark"])[filled]
+        return mark
+    assets = np.searchsorted(store.tickers, orders["ticker"].to_numpy().astype(str))
+    bar = store.columns["open" if store.facts["has_opens"] else "close"]
+    return np.where(gone, store.columns["delist_price"][filled, assets], bar[filled, assets])
+
+
+def _wrong_fills(orders: pd.DataFrame, column: str, good: AnyArray, price: FloatArray) -> str:
+    if good.all():
+        return ""
+    row = int(np.flatnonzero(~good)[0])
+    first = orders.iloc[row]
+    told = (
+        f"decided on {str(first['decided_on'])[:10]} and filled on {str(first['filled_on'])[:10]}"
+        if column == "filled_at"
+        else f"filled on {str(first['filled_on'])[:10]} at {first['price']}, the bar says {price[row]}"
+    )
+    return f"{int((~good).sum())} of {len(good)} orders, first {first['ticker']}: {told}"

@@ -1,0 +1,206 @@
+"""What is audited for look-ahead: a finished walk, and how its market came from the raw tables.
+
+`subject_of` rebuilds a walk from a run folder: nothing is fitted again, answers and fits are those that the run recorded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from glassbox_bt.backtest import open_run_store, read_market
+from glassbox_bt.decision.stack import order
+from glassbox_bt.errors import InputError, RunFolderError
+from glassbox_bt.market.ingest import build_store
+from glassbox_bt.market.sources.raw import RawMarket
+from glassbox_bt.market.store import AnswerColumn, MarketStore
+from glassbox_bt.plan import Plan, load_stack, load_strategies, plan_from
+from glassbox_bt.runs.artefacts import ArtefactStore, code_digest
+from glassbox_bt.runs.manifest import Manifest
+from glassbox_bt.types import IntArray
+from glassbox_bt.walkforward.answers import ModuleAnswers, load_part, silent_column
+from glassbox_bt.walkforward.chunks import chunk_days
+from glassbox_bt.walkforward.fitting import ChunkFitter, load_fitted
+from glassbox_bt.walkforward.rivals import Strategy
+
+__all__ = ["Build", "Subject", "Walk", "on_store", "subject_of"]
+
+Build = Callable[[RawMarket], MarketStore]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Walk:
+    """One chunk that was walked: its answers and final fits, and which fits were made (fold, digest, fitted_through)."""
+
+    fitter: ChunkFitter
+    fits: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    @property
+    def number(self) -> int:
+        return self.fitter.days.number
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """Everything a look-ahead audit looks at; each part can be replaced, so that faults can be planted.
+
+    Parameters
+    ----------
+    raw : RawMarket
+        The tables as the source gives them.
+    build : Build
+        What turns them into a store; with the store's own raw tables it must give the store that was walked.
+    walks : tuple[Walk, ...]
+        One per chunk, all on the same store.
+    strategies : tuple[Strategy, ...]
+        The rivals.
+    seed : int
+        Of the cuts and of the poison.
+    plan : Plan or None
+        With it, and with ``decisions``, the daily loop is replayed up to each cut.
+    orders, decisions : DataFrame or None
+        ``portfolio/orders.parquet`` and ``decisions.parquet``.
+    """
+
+    raw: RawMarket
+    build: Build
+    walks: tuple[Walk, ...]
+    strategies: tuple[Strategy, ...] = ()
+    seed: int = 0
+    plan: Plan | None = None
+    orders: pd.DataFrame | None = None
+    decisions: pd.DataFrame | None = None
+
+    @property
+    def store(self) -> MarketStore:
+        return self.walks[0].fitter.store
+
+
+def subject_of(run: Path) -> Subject:
+    """The subject that a finished run holds.
+
+    Raises
+    ------
+    RunFolderError
+        If the run is not finished, its market cannot be read any more or has changed, or the program has changed since.
+    """
+    manifest = _manifest(run)
+    plan = plan_from(manifest["plan"], folder=str(manifest.get("plan_folder", ".")))
+    raw = _raw(plan, manifest)
+    _refuse_other_code(manifest)
+    store, stack = open_run_store(run, manifest), load_stack(plan)
+    artefacts, records = ArtefactStore(run / "artefacts"), manifest["artefacts"]["modules"]
+    walks = []
+    for number, chunk in enumerate(plan.chunks, start=1):
+        fitter = ChunkFitter(
+            store=store,
+            stack=stack,
+            days=chunk_days(store, chunk, number),
+            artefacts=artefacts,
+            seed=plan.seed,
+            silent=plan.silent,
+            device=manifest["device"],
+        )
+        mine = {record["module"]: record for record in records if record["chunk"] == number}
+        for name in order(stack, plan.silent):
+            _restore(fitter, name, mine[name])
+        walks.append(Walk(fitter, {name: record["fits"] for name, record in mine.items()}))
+    rule, delist_return = plan.market.universe, plan.market.delist_return
+    return Subject(
+        raw=raw,
+        build=lambda tables: build_store(tables, rule, delist_return=delist_return),
+        walks=tuple(walks),
+        strategies=load_strategies(plan),
+        seed=plan.seed,
+        plan=plan,
+        orders=pd.read_parquet(run / "portfolio" / "orders.parquet"),
+        decisions=pd.read_parquet(run / "decisions.parquet"),
+    )
+
+
+def on_store(fitter: ChunkFitter, store: MarketStore) -> ChunkFitter:
+    """The same walk on another store: the recorded answers stand at the places of their names.
+
+    Names that the other store does not have are left out; sessions keep their numbers, because both stores start on the
+    same day.
+    """
+    place = {ticker: at for at, ticker in enumerate(store.tickers)}
+
+    def moved(assets: IntArray) -> tuple[IntArray, IntArray]:
+        """Which of these names are there, and where; tickers are sorted in both stores, so the order stays."""
+        there = [i for i, asset in enumerate(assets) if fitter.store.tickers[asset] in place]
+        here = [place[fitter.store.tickers[assets[i]]] for i in there]
+        return np.array(there, dtype=np.int64), np.array(here, dtype=np.int64)
+
+    columns: dict[str, AnswerColumn] = {}
+    for name, column in fitter.columns.items():
+        there, here = moved(column.assets)
+        columns[name] = dataclasses.replace(column, assets=here, values=column.values[:, there])
+    answers: dict[str, ModuleAnswers] = {}
+    for name, given in fitter.answers.items():
+        there, here = moved(given.assets)
+        outputs = {output: values[:, there] for output, values in given.outputs.items()}
+        known, reason = given.known[:, there], given.reason[:, there]
+        answers[name] = dataclasses.replace(given, assets=here, outputs=outputs, known=known, reason=reason)
+    return dataclasses.replace(fitter, store=store, columns=columns, answers=answers)
+
+
+def _manifest(run: Path) -> Mapping[str, Any]:
+    manifest = Manifest.open(run)
+    if manifest is None:
+        raise RunFolderError(f"{run} holds no run. Name the folder that `glassbox run` wrote.")
+    status = manifest.content.get("status")
+    if status != "complete":
+        raise RunFolderError(f"The run in {run} is `{status}`, not complete. Finish it with `glassbox run`, then audit it.")
+    return manifest.content
+
+
+def _raw(plan: Plan, manifest: Mapping[str, Any]) -> RawMarket:
+    try:
+        market = read_market(plan)
+    except InputError as wrong:
+        raise RunFolderError(
+            f"The market of this run, `{plan.market.source}`, cannot be read any more: {wrong} "
+            "The audit starts from the raw tables; put them back."
+        ) from wrong
+    if market.fingerprint != manifest["data_fingerprint"]:
+        raise RunFolderError(
+            f"The market `{plan.market.source}` has changed since the run: its fingerprint is {market.fingerprint[:12]}, "
+            f"the run's is {manifest['data_fingerprint'][:12]}. Put the old tables back, or run again."
+        )
+    return market.raw
+
+
+def _refuse_other_code(manifest: Mapping[str, Any]) -> None:
+    for name, digest in manifest["code_digest"].items():
+        if name != "glassbox_bt.cli.job" and code_digest(name) != digest:
+            raise RunFolderError(f"`{name}` has changed since the run, so another stack would be audited. Run again first.")
+
+
+def _restore(fitter: ChunkFitter, name: str, record: Mapping[str, Any]) -> None:
+    """Offer the recorded answers of one module, as `ChunkFitter.take` did when they were made."""
+    module, days = fitter.stack[name], fitter.days
+    for read in module.reads:
+        owner, _, output = read.column.partition(".")
+        if owner in fitter.silent and read.column not in fitter.columns:
+            here = np.arange(days.first, days.last + 1, dtype=np.int64)
+            fitter.columns[read.column] = silent_column(output, here, fitter.assets)
+    root = fitter.artefacts.root
+    places = [(part["split"], root / "answers" / part["digest"]) for part in record["parts"]]
+    parts = [load_part(place) for _, place in places]
+    first = min(int(part.answers.days[0]) for part in parts)
+    known_days = np.arange(first, days.last + 1, dtype=np.int64)
+    given = ModuleAnswers.assemble(name, known_days, fitter.assets, parts, in_sample=module.self_supervised)
+    fitter.answers[name] = given
+    fitter.columns.update(given.columns())
+    frozen = Path(record["frozen"])
+    fitter.fitted[name] = load_fitted(module, root / frozen.parent.name / frozen.name)
+    for split, place in places:
+        if split != "lead":
+            fitter.tables.setdefault((name, split), []).append(place / "table.parquet")
