@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -100,11 +100,7 @@ class Plan:
         Constants in place of a module whose family of data this market lacks; printed on the report's first screen.
     reduced : bool
         True where networks are smaller than the spec's; the report says so.
-    embargo : int
-        Last validation sessions that no selection may use (R5).
     """
-
-    SECTIONS: ClassVar[tuple[str, ...]] = ("market", "rules", "limits", "costs")
 
     name: str
     title: str
@@ -121,14 +117,11 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     costs: Costs = field(default_factory=Costs)
     reduced: bool = False
-    embargo: int = 5
     folder: str = "."  # where relative paths start; not part of the digest
 
     def __post_init__(self) -> None:
         if not self.chunks:
             raise PlanError("The plan has no [[chunks]]. Add at least one with `train`, `validation` and `test`.")
-        if self.embargo < 0:
-            raise PlanError(f"`embargo` must not be negative, got {self.embargo}.")
         _refuse_overlap(self.chunks)
 
     def as_dict(self) -> dict[str, Any]:
