@@ -140,6 +140,7 @@ def facts_of(plan: Plan, market: Market) -> Mapping[str, Any]:
         "title": plan.title,
         "question": plan.question,
         "plan": plan.as_dict(),
+        "plan_folder": plan.folder,  # where a relative market folder starts
         "silent_modules": sorted(plan.silent),
         "assumptions": plan.as_dict()["assumptions"],
         "reduced": plan.reduced,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from glassbox_bt.audits.base import Check
-from glassbox_bt.audits.subject import Subject, Walk
+from glassbox_bt.audits.subject import Subject, Walk, fit_folder
 from glassbox_bt.audits.twins import day_span, difference
 from glassbox_bt.market.store import MarketStore
+from glassbox_bt.market.view import Span
 from glassbox_bt.portfolio.book import FillCode
 from glassbox_bt.types import AnyArray, FloatArray, IntArray
 from glassbox_bt.walkforward.fitting import digests
@@ -57,7 +59,7 @@ def input_checks(walk: Walk) -> Iterator[Check]:
         for fold in fitter.schedule(name):
             if not len(fold.train) or fold.number not in made:
                 continue
-            key = json.loads((fitter.artefacts.root / "fits" / made[fold.number] / "key.json").read_text(encoding="utf-8"))
+            key = _key(walk, made[fold.number])
             inputs = digests(fitter.train_view(fitter.stack[name], fold.train))
             cut = str(fitter.store.dates[fold.train[-1]])
             for column in sorted({*inputs, *key["inputs"]}):
@@ -83,10 +85,16 @@ def answer_checks(walk: Walk, days: IntArray, rng: np.random.Generator) -> Itera
         yield from _answers_alike(walk, name, handful, span, "among five days")
 
 
-def _answers_alike(walk: Walk, name: str, days: IntArray, span: object, how: str) -> Iterator[Check]:
+def _key(walk: Walk, digest: str) -> Mapping[str, Any]:
+    """What decided a fit; a frozen one names the fit it was frozen from."""
+    key: dict[str, Any] = json.loads((fit_folder(walk.fitter, digest) / "key.json").read_text(encoding="utf-8"))
+    return key if "inputs" in key else _key(walk, key["fit"])
+
+
+def _answers_alike(walk: Walk, name: str, days: IntArray, span: Span, how: str) -> Iterator[Check]:
     fitter = walk.fitter
-    again = fitter.fitted[name].predict_many(span)  # type: ignore[arg-type]
-    tickers = list(span.tickers)  # type: ignore[attr-defined]
+    again = fitter.fitted[name].predict_many(span)
+    tickers = list(span.tickers)
     places = np.searchsorted(fitter.store.tickers, tickers)
     made = fitter.answers[name].on(days, places)
     pairs: dict[str, tuple[AnyArray, AnyArray]] = {"known": (made.known, again.known)}

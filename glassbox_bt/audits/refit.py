@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from glassbox_bt.audits.base import Check
 from glassbox_bt.audits.perturb import Cut, Perturber
-from glassbox_bt.audits.subject import Subject, Walk
+from glassbox_bt.audits.subject import Subject, Walk, fit_folder
 from glassbox_bt.audits.twins import difference
 from glassbox_bt.runs.artefacts import ArtefactStore
 from glassbox_bt.walkforward.fitting import ChunkFitter
@@ -55,7 +55,7 @@ def refit_checks(subject: Subject, walk: Walk, perturber: Perturber) -> Iterator
 
 def _state_fault(old: ChunkFitter, new: ChunkFitter, made: str, again: str) -> str:
     """Where two fits differ, in words."""
-    one, two = (_state(fitter.artefacts.root / "fits" / digest) for fitter, digest in ((old, made), (new, again)))
+    one, two = (_state(fit_folder(fitter, digest)) for fitter, digest in ((old, made), (new, again)))
     for name in sorted({*one, *two}):
         if name not in one or name not in two:
             return f"has `{name}` only once"

@@ -29,7 +29,7 @@ from glassbox_bt.walkforward.chunks import chunk_days
 from glassbox_bt.walkforward.fitting import ChunkFitter, load_fitted
 from glassbox_bt.walkforward.rivals import Strategy
 
-__all__ = ["Build", "Subject", "Walk", "on_store", "subject_of"]
+__all__ = ["Build", "Subject", "Walk", "fit_folder", "on_store", "subject_of"]
 
 Build = Callable[[RawMarket], MarketStore]
 
@@ -122,6 +122,15 @@ def subject_of(run: Path) -> Subject:
         orders=pd.read_parquet(run / "portfolio" / "orders.parquet"),
         decisions=pd.read_parquet(run / "decisions.parquet"),
     )
+
+
+def fit_folder(fitter: ChunkFitter, digest: str) -> Path:
+    """Where a fit lies: as it was made, or with its rank scale frozen (R14)."""
+    places = [fitter.artefacts.root / kind / digest for kind in ("fits", "frozen")]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise RunFolderError(f"The fit {digest[:12]} is missing below {fitter.artefacts.root}. Run again, then audit.")
 
 
 def on_store(fitter: ChunkFitter, store: MarketStore) -> ChunkFitter:

@@ -241,6 +241,9 @@ def _record_fault(twin: Twin, name: str) -> str:
 
 
 def _known_rows(table: pd.DataFrame, moment: np.datetime64) -> pd.DataFrame:
+    """Rows about days up to the cut that were known by then; next month's universe is known before its month."""
+    if "date" in table.columns:
+        table = table[table["date"].to_numpy() <= moment]
     return table[table["known_at"].to_numpy() <= moment].reset_index(drop=True)
 
 

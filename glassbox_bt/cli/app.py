@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from glassbox_bt.cli.audit import audit
 from glassbox_bt.errors import GlassboxError, InputError
 
 __all__ = ["app", "run_app"]
@@ -24,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+app.command()(audit)
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; default runs/<plan name>.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
