@@ -31,6 +31,8 @@ from glassbox_bt.types import IntArray
 
 __all__ = ["audit_lookahead", "audit_run", "chosen_days"]
 
+SOON = np.timedelta64(3, "h")  # from a close at 16:00 until 19:00, so on the same day everywhere in the Americas
+
 
 def audit_run(run: Path, settings: AuditSettings, progress: Progress) -> AuditResult:
     """Audit a finished run.
@@ -72,14 +74,32 @@ def audit_lookahead(
 
 
 def chosen_days(subject: Subject, n_days: int) -> dict[int, IntArray]:
-    """Test days at which the market is cut, by chunk; at least one in each, and never the last of the data."""
+    """Test days at which the market is cut, by chunk; at least one in each, and never the last of the data.
+
+    Where there are such days, one without a bar of some member comes first, then one with a text soon after its close: a gap
+    that is filled backwards and a text that is dated by day are seen nowhere else. The others are drawn from all.
+    """
     rng = np.random.default_rng([subject.seed, n_days])
     chosen: dict[int, IntArray] = {}
     for i, walk in enumerate(subject.walks):
         able = walk.fitter.days.test[walk.fitter.days.test < subject.store.n_sessions - 1]
-        share = max(1, (n_days + len(subject.walks) - 1 - i) // len(subject.walks))
-        chosen[walk.number] = np.sort(rng.choice(able, size=min(share, len(able)), replace=False)).astype(np.int64)
+        share = min(max(1, (n_days + len(subject.walks) - 1 - i) // len(subject.walks)), len(able))
+        telling = [rng.choice(days, size=1) for days in _telling(subject.store, able) if len(days)]
+        wanted = np.concatenate([*telling, rng.permutation(able)])
+        _, first = np.unique(wanted, return_index=True)
+        chosen[walk.number] = np.sort(wanted[np.sort(first)][:share]).astype(np.int64)
     return chosen
+
+
+def _telling(store: MarketStore, able: IntArray) -> tuple[IntArray, IntArray]:
+    """Days on which a member has no bar, and days with a text between the close and the end of the day."""
+    gaps = (store.member[able] & ~(np.asarray(store.columns["is_observed"])[able] > 0.0)).any(axis=1)
+    if "news" not in store.records:
+        return able[gaps], able[:0]
+    published = np.sort(store.records["news"]["published_at"].to_numpy())
+    closes = store.decided_at[able]
+    after = np.searchsorted(published, closes + SOON, side="right") > np.searchsorted(published, closes, side="right")
+    return able[gaps], able[after]
 
 
 def _cuts(subject: Subject, days: dict[int, IntArray]) -> Iterator[tuple[Walk, int]]:

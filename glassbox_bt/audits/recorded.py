@@ -37,7 +37,7 @@ def fill_checks(subject: Subject) -> Iterator[Check]:
         right = (orders["filled_shares"].to_numpy() == 0.0) | (orders["price"].to_numpy() == price)
         for column, good in (("filled_at", late), ("price", right)):
             yield Check(
-                "fills", str(strategy), column, None, "", bool(good.all()), _wrong_fills(orders, column, good, price)
+                "clock of fills", str(strategy), column, None, "", bool(good.all()), _wrong_fills(orders, column, good, price)
             )
 
 

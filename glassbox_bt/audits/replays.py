@@ -88,9 +88,9 @@ def _rows(table: pd.DataFrame, walk: Walk, what: str, twin: Twin) -> pd.DataFram
 
 
 def _table_checks(twin: Twin, chunk: int, kind: tuple[str, str], made: pd.DataFrame, again: pd.DataFrame) -> Iterator[Check]:
-    what, strategy = kind
-    columns = COMPARED[what]
-    keys = [DAY[what], "ticker"]
+    what, strategy = f"replayed {kind[0]}", kind[1]
+    columns = COMPARED[kind[0]]
+    keys = [DAY[kind[0]], "ticker"]
     made, again = (table.sort_values(keys, kind="stable").reset_index(drop=True) for table in (made, again))
     rows = [
         [f"{str(day)[:10]} {name}" for day, name in zip(table[keys[0]], table["ticker"], strict=True)]

@@ -1,0 +1,103 @@
+"""Whether a module's recorded tables keep the promises of its layer (`module NAME validate`).
+
+Checked are: one row per member and day, keyed and sorted; finite where known, silent with a reason where not; legal ranges;
+an ``xai_summary`` in every row; no column named like a label; and no answer from a fit that knew its day (R3).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from glassbox_bt.market.store import MarketStore
+from glassbox_bt.types import AnyArray
+from glassbox_bt.walkforward.tables import FORBIDDEN
+
+__all__ = ["RANGES", "table_faults", "through_faults"]
+
+# Output names say their unit, so they say their range.
+RANGES: tuple[tuple[str, float, float], ...] = (
+    (r"(^|_)prob(_|$)|_confidence$|_risk_score$|^liquidity_score$|^tradable$|_weight$|_available$", 0.0, 1.0),
+    (r"^risk_attention_|^learned_position_multiplier$|_fraction$", 0.0, 1.0),
+    (r"^(learned_fusion_signal|risk_adjusted_quantitative_signal|momentum_score|fusion_rule_signal)$", -1.0, 1.0),
+    (r"^c?var_\d+$", -np.inf, 0.0),
+    (r"(^|_)vol(_\d+d)?$|^days_to_|^slippage_", 0.0, np.inf),
+)
+NOT_OUTPUTS = ("ticker", "date", "known", "reason", "xai_summary")
+
+
+def table_faults(table: pd.DataFrame, store: MarketStore, first: str, last: str) -> Iterator[str]:
+    """What is wrong with a module's table of the sessions ``first`` to ``last``, one sentence each."""
+    for column in table.columns:
+        if FORBIDDEN.match(str(column)):
+            yield f"column `{column}` is named like a label"
+    yield from _key_faults(table, store, first, last)
+    empty = ~(table["xai_summary"].fillna("").astype(str).str.len() > 0)
+    if empty.any():
+        yield f"{int(empty.sum())} rows have no xai_summary"
+    if ((table["reason"] == "known") != table["known"]).any():
+        yield "`known` and `reason` disagree"
+    known = table["known"].to_numpy(dtype=bool)
+    for column in table.columns:
+        if column not in NOT_OUTPUTS:
+            yield from _value_faults(str(column), table[column], known)
+
+
+def through_faults(
+    run: Path, record: Mapping[str, Any], store: MarketStore, in_sample: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """Answers of one module in one chunk, by the manifest, that come from a fit which knew their day.
+
+    ``in_sample`` names the splits on which a self-supervised encoder may (R3).
+    """
+    for part in (one for one in record["parts"] if one["split"] not in in_sample):
+        place = run / "artefacts" / "answers" / part["digest"]
+        head = json.loads((place / "part.json").read_text(encoding="utf-8"))
+        days: AnyArray = np.load(place / "days.npy")
+        late = days[days <= int(head["fitted_through"])]
+        if len(late):
+            date, through = store.dates[late[0]], store.dates[head["fitted_through"]]
+            yield f"{len(late)} days of {part['split']} from {date} on are answered by a fit that knows {through}"
+
+
+def _key_faults(table: pd.DataFrame, store: MarketStore, first: str, last: str) -> Iterator[str]:
+    days = store.sessions_between(first, last)
+    day, asset = np.nonzero(store.member[days])
+    expected = pd.MultiIndex.from_arrays([store.dates[days][day].astype("datetime64[ns]"), np.array(store.tickers)[asset]])
+    got = pd.MultiIndex.from_arrays([table["date"].to_numpy().astype("datetime64[ns]"), table["ticker"].astype(str)])
+    if got.has_duplicates:
+        yield f"{int(got.duplicated().sum())} rows stand twice for one (ticker, date)"
+    if not got.is_monotonic_increasing:
+        yield "rows are not sorted by date and ticker"
+    for what, extra in (
+        ("members have no row", expected.difference(got)),
+        ("rows are no members", got.difference(expected)),
+    ):
+        if len(extra):
+            yield f"{len(extra)} {what}, first {extra[0][1]} on {extra[0][0]:%Y-%m-%d}"
+
+
+def _value_faults(column: str, values: pd.Series, known: AnyArray) -> Iterator[str]:
+    if not pd.api.types.is_numeric_dtype(values):
+        if values.dtype == object and values[known].isna().any():
+            yield f"`{column}` is missing in {int(values[known].isna().sum())} known rows"
+        return
+    numbers = values.to_numpy(dtype=np.float64)
+    for what, wrong in (
+        ("not finite in known rows", known & ~np.isfinite(numbers)),
+        ("given in unknown rows", ~known & ~np.isnan(numbers)),
+    ):
+        if wrong.any():
+            yield f"`{column}` is {what}: {int(wrong.sum())}"
+    for pattern, low, high in RANGES:
+        if re.search(pattern, column):
+            outside = known & ((numbers < low) | (numbers > high))
+            if outside.any():
+                yield f"`{column}` leaves [{low:g}, {high:g}] in {int(outside.sum())} rows, first {numbers[outside][0]:g}"
+            return
