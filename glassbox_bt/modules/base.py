@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ __all__ = [
     "FittedModule",
     "Module",
     "ModuleState",
+    "RuleModule",
     "answers_of",
     "predict",
     "reasons",
@@ -138,6 +139,37 @@ class Module(Protocol):
     def restore(self, state: ModuleState) -> FittedModule:
         """Rebuild a fit from its state."""
         ...
+
+
+class RuleModule(Protocol):
+    """The part of a module that has nothing to learn: one candidate, itself, and an empty state."""
+
+    name: ClassVar[str]
+    self_supervised: ClassVar[bool] = False
+
+    @property
+    def learns_from(self) -> tuple[str, ...]:
+        return ()
+
+    def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:  # noqa: ARG002
+        """Nothing to learn."""
+        return (Candidate("rule", self),)
+
+    def select(self, candidates: tuple[Candidate, ...], validation: TrainView | None) -> Candidate:  # noqa: ARG002
+        """There is one candidate."""
+        return candidates[0]
+
+    def predict_many(self, span: Span) -> Answers: ...
+
+    def explain(self, span: Span, answers: Answers) -> StrArray: ...
+
+    def state(self) -> ModuleState:
+        """Empty: the settings say it all."""
+        return ModuleState()
+
+    def restore(self, state: ModuleState) -> Self:  # noqa: ARG002
+        """Itself."""
+        return self
 
 
 def predict(fitted: FittedModule, view: MarketView) -> Signal:

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from glassbox_bt.errors import PlanError
-from glassbox_bt.market.view import Span, TrainView
-from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, reasons
+from glassbox_bt.market.view import Span
+from glassbox_bt.modules.base import RuleModule, answers_of, reasons
 from glassbox_bt.types import Answers, AnyArray, Kind, Read, Reason, StrArray
 
 __all__ = ["Assumed", "Silent"]
@@ -23,7 +23,7 @@ OUTSIDE_TEXT = "No answer: the name is outside the universe of the day."
 
 
 @dataclass(frozen=True)
-class Silent:
+class Silent(RuleModule):
     """Abstains on every day with `Reason.SILENT`; its columns exist and hold NaN (R15).
 
     Parameters
@@ -39,7 +39,6 @@ class Silent:
     name: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
     kind: ClassVar[Kind] = "asset"
-    self_supervised: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         # The protocol's class variables, but one value per stand-in.
@@ -49,22 +48,6 @@ class Silent:
     @property
     def reads(self) -> tuple[Read, ...]:
         return ()
-
-    @property
-    def learns_from(self) -> tuple[str, ...]:
-        return ()
-
-    def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:  # noqa: ARG002
-        """Nothing to learn."""
-        return (Candidate("silent", self),)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """There is one candidate."""
-        return candidates[0]
 
     def predict_many(self, span: Span) -> Answers:
         """NaN and `Reason.SILENT` everywhere."""
@@ -76,17 +59,9 @@ class Silent:
         """The same sentence for every row."""
         return np.full(span.member.shape, SILENT_TEXT, dtype=object)
 
-    def state(self) -> ModuleState:
-        """Empty: the settings say it all."""
-        return ModuleState()
-
-    def restore(self, state: ModuleState) -> Silent:  # noqa: ARG002
-        """Itself."""
-        return self
-
 
 @dataclass(frozen=True)
-class Assumed:
+class Assumed(RuleModule):
     """Says the same constants about every member of the day: a plan's assumption, never data.
 
     Parameters
@@ -107,7 +82,6 @@ class Assumed:
     name: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
     kind: ClassVar[Kind] = "asset"
-    self_supervised: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -122,22 +96,6 @@ class Assumed:
     def reads(self) -> tuple[Read, ...]:
         return ()
 
-    @property
-    def learns_from(self) -> tuple[str, ...]:
-        return ()
-
-    def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:  # noqa: ARG002
-        """Nothing to learn."""
-        return (Candidate("assumed", self),)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """There is one candidate."""
-        return candidates[0]
-
     def predict_many(self, span: Span) -> Answers:
         """The constants, for members of each day."""
         said: dict[str, AnyArray] = {name: np.full(span.member.shape, float(value)) for name, value in self.values.items()}
@@ -148,11 +106,3 @@ class Assumed:
         stated = ", ".join(f"{name.replace('_', ' ')} {v:g}" for name, v in self.values.items())
         text = f"Assumed by the plan, not measured in this market: {stated}. No driver stands behind it."
         return np.where(answers.known, text, OUTSIDE_TEXT).astype(object)
-
-    def state(self) -> ModuleState:
-        """Empty: the settings say it all."""
-        return ModuleState()
-
-    def restore(self, state: ModuleState) -> Assumed:  # noqa: ARG002
-        """Itself."""
-        return self

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from glassbox_bt.errors import ContractError
-from glassbox_bt.market.view import Span, TrainView
+from glassbox_bt.market.view import Span
 from glassbox_bt.modules._rolling import Tails, rolling_tails
-from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, reasons
+from glassbox_bt.modules.base import RuleModule, answers_of, reasons
 from glassbox_bt.types import Answers, BoolArray, Kind, Read, Reason, StrArray
 
 __all__ = ["HistoricalCvar"]
@@ -20,7 +20,7 @@ _NO_LOSS = 1e-9  # |VaR| below which a ratio to it means nothing (spec 14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HistoricalCvar:
+class HistoricalCvar(RuleModule):
     """Mean daily log return of the observed days at or below the historical VaR.
 
     ``cvar_95`` and ``cvar_99`` are negative for a loss and never above the VaR of their level;
@@ -48,7 +48,6 @@ class HistoricalCvar:
         "tail_count_95",
         "tail_count_99",
     )
-    self_supervised: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_observed <= self.sessions:
@@ -57,26 +56,6 @@ class HistoricalCvar:
     @property
     def reads(self) -> tuple[Read, ...]:
         return (Read("log_return_1d", self.sessions),)
-
-    @property
-    def learns_from(self) -> tuple[str, ...]:
-        return ()
-
-    def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:  # noqa: ARG002
-        return (Candidate("rule", self),)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        return candidates[0]
-
-    def restore(self, state: ModuleState) -> HistoricalCvar:  # noqa: ARG002
-        return self
-
-    def state(self) -> ModuleState:
-        return ModuleState()
 
     def predict_many(self, span: Span) -> Answers:
         tails = self._tails(span)

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from glassbox_bt.errors import ContractError
-from glassbox_bt.market.view import Span, TrainView
-from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, reasons
+from glassbox_bt.market.view import Span
+from glassbox_bt.modules.base import RuleModule, answers_of, reasons
 from glassbox_bt.types import Answers, BoolArray, FloatArray, Kind, Read, Reason, StrArray
 
 __all__ = ["Liquidity"]
@@ -20,7 +20,7 @@ _LIQUIDATED = 1e6  # money that `days_to_liquidate_1M` sells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Liquidity:
+class Liquidity(RuleModule):
     """Score in [0, 1] (1 = liquid), cost estimate and whether the name may be traded.
 
     ``liquidity_score = 0.4 dv_score + 0.3 vr_score + 0.3 to_score``. Money per day is today's, but
@@ -73,7 +73,6 @@ class Liquidity:
         "vr_score",
         "to_score",
     )
-    self_supervised: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for setting in ("min_score", "rank_weight"):
@@ -92,26 +91,6 @@ class Liquidity:
         always = ("dollar_volume", "adv_21d", "volume_ratio", "turnover_proxy", "vol_21d")
         price = () if self.min_price is None else ("raw_close",)
         return tuple(Read(column) for column in (*always, "tradable", *price))
-
-    @property
-    def learns_from(self) -> tuple[str, ...]:
-        return ()
-
-    def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:  # noqa: ARG002
-        return (Candidate("rule", self),)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        return candidates[0]
-
-    def restore(self, state: ModuleState) -> Liquidity:  # noqa: ARG002
-        return self
-
-    def state(self) -> ModuleState:
-        return ModuleState()
 
     def predict_many(self, span: Span) -> Answers:
         today, median = span.today("dollar_volume"), span.today("adv_21d")

@@ -25,9 +25,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from glassbox_bt.errors import PlanError
-from glassbox_bt.market.view import Span, TrainView
+from glassbox_bt.market.view import Span
 from glassbox_bt.modules._sizing_words import Lever, levers, reduction_reasons, summaries
-from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, reasons
+from glassbox_bt.modules.base import RuleModule, answers_of, reasons
 from glassbox_bt.types import Answers, AnyArray, BoolArray, FloatArray, Kind, Read, Reason, StrArray
 
 __all__ = ["BUCKETS", "FAMILIES", "PositionSizing"]
@@ -71,7 +71,7 @@ INPUTS = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PositionSizing:
+class PositionSizing(RuleModule):
     """Largest fraction of equity that the risk of a name allows (PS rules of spec §18).
 
     Parameters
@@ -114,7 +114,6 @@ class PositionSizing:
 
     name: ClassVar[str] = "position_sizing"
     kind: ClassVar[Kind] = "asset"
-    self_supervised: ClassVar[bool] = False
     outputs: ClassVar[tuple[str, ...]] = (
         "exposure_mode",
         "horizon_mode",
@@ -173,25 +172,9 @@ class PositionSizing:
         return tuple(Read(f"{module}.{output}") for module, columns in INPUTS.items() for output in (*columns, "known"))
 
     @property
-    def learns_from(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def largest(self) -> float:
         """Largest single position, fraction of equity."""
         return LARGEST[self.exposure_mode]
-
-    def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:  # noqa: ARG002
-        """Nothing to learn."""
-        return (Candidate("rule", self),)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """There is one candidate."""
-        return candidates[0]
 
     def predict_many(self, span: Span) -> Answers:
         """Sizes of every day; a row uses that day's values only."""
@@ -209,14 +192,6 @@ class PositionSizing:
     def levers(self, answers: Answers, row: tuple[int, int]) -> tuple[Lever, ...]:
         """How far each risk score would have to fall for the next larger bucket."""
         return levers(answers, row, self.weights, self.buckets)
-
-    def state(self) -> ModuleState:
-        """Empty: the settings say it all."""
-        return ModuleState()
-
-    def restore(self, state: ModuleState) -> PositionSizing:  # noqa: ARG002
-        """Itself."""
-        return self
 
     def _answers(self, span: Span, known: Mapping[str, BoolArray], values: Mapping[str, FloatArray]) -> Answers:
         available = _available(known)

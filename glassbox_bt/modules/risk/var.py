@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 
 from glassbox_bt.errors import ContractError
-from glassbox_bt.market.view import Span, TrainView
+from glassbox_bt.market.view import Span
 from glassbox_bt.modules._rolling import rolling_tails
-from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, reasons
+from glassbox_bt.modules.base import RuleModule, answers_of, reasons
 from glassbox_bt.types import Answers, FloatArray, IntArray, Kind, Read, Reason, StrArray
 
 __all__ = ["HistoricalVar"]
@@ -21,7 +21,7 @@ _RANKED = 20  # past values that a severity percentile needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HistoricalVar:
+class HistoricalVar(RuleModule):
     """Daily log return undercut on 5 % and on 1 % of the observed days of the window.
 
     ``var_95`` and ``var_99`` are return quantiles (negative = loss; ``var_99 <= var_95``) with
@@ -44,7 +44,6 @@ class HistoricalVar:
     name: ClassVar[str] = "var"
     kind: ClassVar[Kind] = "asset"
     outputs: ClassVar[tuple[str, ...]] = ("var_95", "var_99", "window_size")
-    self_supervised: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_observed <= self.sessions:
@@ -55,26 +54,6 @@ class HistoricalVar:
     @property
     def reads(self) -> tuple[Read, ...]:
         return (Read("log_return_1d", self.sessions + self.ranked_sessions),)
-
-    @property
-    def learns_from(self) -> tuple[str, ...]:
-        return ()
-
-    def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:  # noqa: ARG002
-        return (Candidate("rule", self),)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        return candidates[0]
-
-    def restore(self, state: ModuleState) -> HistoricalVar:  # noqa: ARG002
-        return self
-
-    def state(self) -> ModuleState:
-        return ModuleState()
 
     def predict_many(self, span: Span) -> Answers:
         returns, at = span.block("log_return_1d"), span.at("log_return_1d")

@@ -22,9 +22,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from glassbox_bt.errors import PlanError
-from glassbox_bt.market.view import Span, TrainView
+from glassbox_bt.market.view import Span
 from glassbox_bt.modules._attribution import per_row
-from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, answers_of, reasons, rounded
+from glassbox_bt.modules.base import RuleModule, answers_of, reasons, rounded
 from glassbox_bt.types import Answers, AnyArray, BoolArray, FloatArray, IntArray, Kind, Read, Reason, StrArray
 
 __all__ = ["GarchVolatility"]
@@ -40,7 +40,7 @@ _STATE = ("vol_10d", "vol_30d", "ewma_vol")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GarchVolatility:
+class GarchVolatility(RuleModule):
     """Forecasts of annualised volatility, with what they are compared with.
 
     ``vol_10d`` and ``vol_30d`` are annualised fractions in (0, 5]; ``garch_vol`` is the ten-session
@@ -74,7 +74,6 @@ class GarchVolatility:
 
     name: ClassVar[str] = "volatility"
     kind: ClassVar[Kind] = "asset"
-    self_supervised: ClassVar[bool] = False
     outputs: ClassVar[tuple[str, ...]] = (
         "vol_10d",
         "vol_30d",
@@ -97,28 +96,6 @@ class GarchVolatility:
     def reads(self) -> tuple[Read, ...]:
         longest = self.window + LONGEST_MONTH * self.refit_months
         return (Read("log_return_1d", longest), Read("month_start", longest))
-
-    @property
-    def learns_from(self) -> tuple[str, ...]:
-        return ()
-
-    def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:  # noqa: ARG002
-        """Nothing to learn ahead of time: every estimate belongs to the window of its day."""
-        return (Candidate("rule", self),)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """There is one candidate."""
-        return candidates[0]
-
-    def state(self) -> ModuleState:
-        return ModuleState()
-
-    def restore(self, state: ModuleState) -> GarchVolatility:  # noqa: ARG002
-        return self
 
     def predict_many(self, span: Span) -> Answers:
         """Estimates are made only for names and refits that some day of the span needs."""
