@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from glassbox_bt.market.store import MarketStore
-from glassbox_bt.types import AnyArray
+from glassbox_bt.types import AnyArray, IntArray
 from glassbox_bt.walkforward.tables import FORBIDDEN
 
-__all__ = ["RANGES", "table_faults", "through_faults"]
+__all__ = ["RANGES", "answered", "table_faults", "through_faults"]
 
 # Output names say their unit, so they say their range.
 RANGES: tuple[tuple[str, float, float], ...] = (
@@ -32,12 +32,17 @@ RANGES: tuple[tuple[str, float, float], ...] = (
 NOT_OUTPUTS = ("ticker", "date", "known", "reason", "xai_summary")
 
 
-def table_faults(table: pd.DataFrame, store: MarketStore, first: str, last: str) -> Iterator[str]:
-    """What is wrong with a module's table of the sessions ``first`` to ``last``, one sentence each."""
+def answered(table: pd.DataFrame, store: MarketStore, days: IntArray) -> IntArray:
+    """The train days that a learned module answered: whole blocks, the first ones missing for want of a fit (R4)."""
+    return days[np.isin(store.dates[days], table["date"].to_numpy().astype("datetime64[D]"))]
+
+
+def table_faults(table: pd.DataFrame, store: MarketStore, days: IntArray) -> Iterator[str]:
+    """What is wrong with a module's table of the sessions ``days``, one sentence each."""
     for column in table.columns:
         if FORBIDDEN.match(str(column)):
             yield f"column `{column}` is named like a label"
-    yield from _key_faults(table, store, first, last)
+    yield from _key_faults(table, store, days)
     empty = ~(table["xai_summary"].fillna("").astype(str).str.len() > 0)
     if empty.any():
         yield f"{int(empty.sum())} rows have no xai_summary"
@@ -66,8 +71,7 @@ def through_faults(
             yield f"{len(late)} days of {part['split']} from {date} on are answered by a fit that knows {through}"
 
 
-def _key_faults(table: pd.DataFrame, store: MarketStore, first: str, last: str) -> Iterator[str]:
-    days = store.sessions_between(first, last)
+def _key_faults(table: pd.DataFrame, store: MarketStore, days: IntArray) -> Iterator[str]:
     day, asset = np.nonzero(store.member[days])
     expected = pd.MultiIndex.from_arrays([store.dates[days][day].astype("datetime64[ns]"), np.array(store.tickers)[asset]])
     got = pd.MultiIndex.from_arrays([table["date"].to_numpy().astype("datetime64[ns]"), table["ticker"].astype(str)])

@@ -10,6 +10,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from glassbox_bt.cli.audit import audit
+from glassbox_bt.cli.data import data
+from glassbox_bt.cli.inspect import decide, explain, report, status
+from glassbox_bt.cli.module import module, spread
 from glassbox_bt.errors import GlassboxError, InputError
 
 __all__ = ["app", "run_app"]
@@ -37,7 +40,7 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default the
 def run_app() -> None:
     """Call the command and turn the project's errors into exit codes."""
     try:
-        app()
+        app(args=spread(sys.argv[1:]))
     except InputError as wrong:
         _fail(wrong, 2)
     except GlassboxError as wrong:
@@ -105,3 +108,8 @@ def _main_job(plan: object, out: Path | None, device: str, workers: int | None, 
     with bars(plan.title) as progress:
         report = main_job(plan, settings, progress)
     typer.echo(str(report))
+
+
+for command in (status, report, explain, decide, module):
+    app.command()(command)
+app.add_typer(data, name="data")

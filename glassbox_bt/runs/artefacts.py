@@ -35,6 +35,7 @@ __all__ = [
     "digest_array",
     "digest_json",
     "library_versions",
+    "new_folder",
     "remove_drafts",
     "write_whole",
     "writing",
@@ -121,6 +122,21 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         finally:
             draft.unlink(missing_ok=True)
     return path
+
+
+def new_folder(place: Path, fill: Callable[[Path], object]) -> Path:
+    """Make a folder that ``fill`` writes into; it appears whole or not at all, and replaces nothing."""
+    if place.exists():
+        raise RunFolderError(f"{place} exists already. Choose another --out.")
+    draft = _draft_of(place)
+    with writing(place):
+        try:
+            draft.mkdir(parents=True)
+            fill(draft)
+            draft.rename(place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return place
 
 
 def copy_whole(source: Path, target: Path) -> None:

@@ -86,7 +86,7 @@ def _relay(events: Any, progress: Progress) -> None:
 
 
 def _start_worker(events: Any, parent: int) -> None:
-    global _events
+    global _events  # noqa: PLW0603 - set once in the life of a worker
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
     _end_with_parent(parent)

@@ -11,7 +11,7 @@ from pathlib import Path
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.runs.artefacts import writing
 
-__all__ = ["sole_writer"]
+__all__ = ["is_being_written", "sole_writer"]
 
 
 @contextmanager
@@ -37,6 +37,18 @@ def sole_writer(run: Path) -> Iterator[None]:
                 run.rmdir()
     finally:
         os.close(handle)
+
+
+def is_being_written(run: Path) -> bool:
+    """Whether a process holds the folder."""
+    handle = os.open(run, os.O_RDONLY)
+    try:
+        _lock(handle, run)
+    except RunFolderError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _lock(handle: int, run: Path) -> None:

@@ -146,7 +146,12 @@ class ChunkFitter:
     def schedule(self, name: str) -> Iterator[Fold]:
         """Which train days each fit knows and which days it answers; the last fit answers validation and test."""
         module, days = self.stack[name], self.days
-        final = (("val", days.val), ("test", days.test))
+        final = (
+            *self._gap(name, days.train, days.val),
+            ("val", days.val),
+            *self._gap(name, days.val, days.test),
+            ("test", days.test),
+        )
         if not module.learns_from:
             known = days.train if module.self_supervised else days.train[:0]
             lead = np.arange(max(days.first - self._lead(name), 0), days.first, dtype=np.int64)
@@ -211,6 +216,7 @@ class ChunkFitter:
         assets = self.store.assets_until(self.days.first, reach)
         span = self.store.span(days, module.reads, assets, self.columns)
         key = {"fit": fit.digest, **_identity(module), "split": split, "through": through, "inputs": digests(span)}
+        key["table"] = code_digest("glassbox_bt.walkforward.tables")
 
         def make(folder: Path) -> None:
             answers = fitted.predict_many(span)
@@ -232,6 +238,11 @@ class ChunkFitter:
             if owner in self.silent and read.column not in self.columns:
                 days = np.arange(self.days.first, self.days.last + 1, dtype=np.int64)
                 self.columns[read.column] = silent_column(output, days, self.assets)
+
+    def _gap(self, name: str, before: IntArray, after: IntArray) -> tuple[tuple[str, IntArray], ...]:
+        """Days between two parts of the chunk that modules above look back on from the second."""
+        first = max(int(before[-1]) + 1, int(after[0]) - self._lead(name))
+        return (("lead", np.arange(first, int(after[0]), dtype=np.int64)),) if first < int(after[0]) else ()
 
     def _lead(self, name: str) -> int:
         """Sessions that modules above look back on in this module's answers."""

@@ -19,7 +19,7 @@ from glassbox_bt.walkforward.chunks import ChunkDays
 from glassbox_bt.walkforward.fitting import ChunkFitter, FitRecord
 from glassbox_bt.walkforward.tables import join_tables, write_table
 
-__all__ = ["ChunkRecord", "Replay", "booked", "record_chunk", "record_run"]
+__all__ = ["ChunkRecord", "Replay", "booked", "record_chunk", "record_module", "record_run"]
 
 REPLAYED = ("val", "test")
 
@@ -92,7 +92,7 @@ def record_run(run: Path, store: MarketStore, market_digest: str, records: Seque
         write_table(run / f"{name}.parquet", table)
     for record in records:
         for fit in record.fits:
-            _record_module(run, fit)
+            record_module(run, fit)
     return {
         "market": {"n_sessions": store.n_sessions, "n_names": store.n_assets, **store.facts},
         "chunks": [record.chunk for record in records],
@@ -114,7 +114,8 @@ def record_run(run: Path, store: MarketStore, market_digest: str, records: Seque
     }
 
 
-def _record_module(run: Path, fit: FitRecord) -> None:
+def record_module(run: Path, fit: FitRecord) -> None:
+    """Write the tables and the frozen fit of one module in one chunk."""
     for split in ("train", "val", "test"):
         paths = [Path(part["path"]) / "table.parquet" for part in fit.parts if part["split"] == split]
         join_tables(paths, run / "modules" / fit.module / f"chunk{fit.chunk}_{split}.parquet")

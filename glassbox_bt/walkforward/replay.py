@@ -33,7 +33,7 @@ from glassbox_bt.walkforward.decisions import approved_table, decisions_table
 from glassbox_bt.walkforward.fitting import ChunkFitter
 from glassbox_bt.walkforward.record import REPLAYED, Replay, booked
 
-__all__ = ["POLICIES", "Scene", "replay_chunk", "scene_of"]
+__all__ = ["POLICIES", "Scene", "on_day", "replay_chunk", "scene_of"]
 
 CORRELATION_SESSIONS = 63  # of the clusters; at least two thirds must be observed
 Policy = Callable[[BarrierInputs, Mapping[str, Answers]], BarrierInputs]
@@ -102,7 +102,7 @@ def _replay(plan: Plan, fitter: ChunkFitter, split: str, name: str, scene: Scene
             closed_trades=trades.closed(account),
         )
         held = account.held_weights()
-        result = evaluate(_on_day(scene.inputs, i, held), plan.rules)
+        result = evaluate(on_day(scene.inputs, i, held), plan.rules)
         approval = approve(_requests(scene, i, result, held), state, plan.limits)
         results.append(result)
         approvals.append(approval)
@@ -113,7 +113,9 @@ def _replay(plan: Plan, fitter: ChunkFitter, split: str, name: str, scene: Scene
     tables: dict[str, pd.DataFrame] = {}
     if name == "glassbox":
         tables["decisions"] = decisions_table(fitter, split, scene, results)
-        tables["approved"] = approved_table(fitter.store, scene, results, approvals, tables["decisions"])
+        decided = tables["decisions"]
+        assumed = tuple(plan.assumptions)
+        tables["approved"] = approved_table(fitter.store, scene, results, approvals, decided, assumed=assumed)
     replay = Replay(
         strategy=name,
         split=split,
@@ -126,7 +128,8 @@ def _replay(plan: Plan, fitter: ChunkFitter, split: str, name: str, scene: Scene
     return booked(replay, fitter.store)
 
 
-def _on_day(inputs: BarrierInputs, i: int, held: FloatArray) -> BarrierInputs:
+def on_day(inputs: BarrierInputs, i: int, held: FloatArray) -> BarrierInputs:
+    """Row ``i`` of the inputs, with what is held on that day."""
     rows: dict[str, Any] = {field.name: getattr(inputs, field.name)[i] for field in fields(inputs)}
     return BarrierInputs(**{**rows, "held_weight": held})
 

@@ -43,7 +43,7 @@ from glassbox_bt.errors import MarketDataError
 from glassbox_bt.market.schemas import COLUMNS
 from glassbox_bt.market.sources.raw import TABLES, MarketMeta, PriceBasis, RawMarket
 
-__all__ = ["load_folder", "write_folder"]
+__all__ = ["load_folder", "read_table", "write_folder"]
 
 _KEYS = (
     "name", "calendar", "currency", "price_basis", "benchmark", "licence", "card", "start", "end", "files", "known_at",
@@ -65,7 +65,7 @@ def load_folder(folder: Path | str) -> RawMarket:
     meta = _meta(toml)
     tables = {}
     for name, path in _paths(folder, _table(toml, "files")).items():
-        tables[name] = _read_table(name, path)
+        tables[name] = read_table(name, path)
     if "prices" not in tables:
         raise MarketDataError(
             f"{folder} has no prices.parquet or prices.csv. Add one, or name it under [files] in market.toml."
@@ -152,7 +152,8 @@ def _paths(folder: Path, files: Mapping[str, object]) -> dict[str, Path]:
     return found
 
 
-def _read_table(name: str, path: Path) -> pd.DataFrame:
+def read_table(name: str, path: Path) -> pd.DataFrame:
+    """The table ``name`` of a market as a Parquet or CSV file holds it; unreadable files are refused."""
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)

@@ -1,0 +1,175 @@
+"""The tables of a run in the folders, names and column order of the upstream project (spec §25.1), as CSV.
+
+Each table has an allow-list of columns. A column that no module of the run answered is left out; nothing is made up for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+
+import pandas as pd
+
+from glassbox_bt.runs.artefacts import write_whole
+
+__all__ = ["FIN_GLASSBOX", "Layout", "write_fin_glassbox"]
+
+KEY = ["ticker", "date"]
+SPLITS = ("train", "val", "test")
+RISKS = ("volatility", "drawdown", "var_cvar", "contagion", "liquidity", "regime")
+SIX_SCORES = tuple(f"{risk}_risk_score" for risk in RISKS)
+CAPITAL = ("recommended_capital_fraction", "recommended_capital_pct")
+TAIL = ("var_95", "var_99", "cvar_95", "cvar_99", "tail_ratio_95", "tail_ratio_99")
+PROBS = ("prob_calm", "prob_volatile", "prob_crisis", "prob_rotation")
+DRAWDOWNS = ("expected_drawdown_10d", "expected_drawdown_30d", "drawdown_risk_10d", "drawdown_risk_30d")
+CONTAGION = ("contagion_5d", "contagion_20d", "contagion_60d")
+ATTENTION = ("top_attention_risk_driver", *(f"risk_attention_{risk}" for risk in RISKS))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One table: where it goes, which modules it is joined from (the first decides rows and summary), its columns."""
+
+    folder: str
+    stem: str
+    modules: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+FIN_GLASSBOX: tuple[Layout, ...] = (
+    Layout(
+        "TechnicalAnalyst",
+        "predictions",
+        ("technical",),
+        (*KEY, "trend_score", "momentum_score", "move_intensity", "timing_confidence", "xai_summary"),
+    ),
+    Layout(
+        "Volatility",
+        "predictions",
+        ("volatility",),
+        (
+            *(*KEY, "vol_10d", "vol_30d", "regime_id", "regime_label", "regime_probs_low", "regime_probs_medium"),
+            *("regime_probs_high", "confidence", "garch_vol", "recent_vol", "xai_summary"),
+        ),
+    ),
+    Layout(
+        "VarCvar",
+        "var_cvar",
+        ("var", "cvar"),
+        (*KEY, *TAIL, "tail_count_95", "tail_count_99", "window_size", "xai_summary"),
+    ),
+    Layout(
+        "Liquidity",
+        "liquidity",
+        ("liquidity",),
+        (
+            *(*KEY, "liquidity_score", "slippage_estimate_pct", "slippage_estimate_frac", "days_to_liquidate_1M"),
+            *("tradable", "dv_score", "vr_score", "to_score", "xai_summary"),
+        ),
+    ),
+    Layout(
+        "PositionSizing",
+        "position_sizing",
+        ("position_sizing", "technical", "volatility", "drawdown", "var", "cvar", "contagion", "liquidity", "regime"),
+        (
+            *(*KEY, "chunk", "split", "exposure_mode", "horizon_mode", *SIX_SCORES, "technical_confidence"),
+            *("technical_multiplier", "combined_risk_score", "size_bucket", "risk_bucket_fraction"),
+            *("max_single_stock_exposure", "pre_cap_position_fraction_of_max", "pre_cap_capital_fraction"),
+            *("position_fraction_of_max", *CAPITAL, "risk_budget_used", "regime_label", "regime_confidence", *PROBS),
+            *(f"{risk}_hard_cap" for risk in ("regime", "volatility", "drawdown", "var_cvar", "contagion", "liquidity")),
+            *("binding_hard_cap", "binding_cap_source", "hard_cap_applied", "trend_score", "momentum_score"),
+            *("timing_confidence", "vol_10d", "vol_30d", *DRAWDOWNS, *TAIL, *CONTAGION, "liquidity_score"),
+            *("slippage_estimate_pct", "days_to_liquidate_1M", "tradable", "size_reduction_reasons", "xai_summary"),
+        ),
+    ),
+    Layout(
+        "QuantitativeAnalyst",
+        "quantitative_analysis",
+        ("quantitative", "position_sizing", "technical", "regime"),
+        (
+            *(*KEY, "chunk", "split", "quantitative_recommendation", "risk_adjusted_quantitative_signal"),
+            *("technical_direction_score", "quantitative_risk_score", "quantitative_risk_state"),
+            *("quantitative_confidence", "quantitative_action_strength", "attention_pooled_risk_score", *ATTENTION),
+            *(*CAPITAL, "position_fraction_of_max", "max_single_stock_exposure", "trend_score", "momentum_score"),
+            *("timing_confidence", "technical_confidence", *SIX_SCORES, "combined_risk_score", "binding_cap_source"),
+            *("hard_cap_applied", "size_bucket", "regime_label", "regime_confidence", "xai_summary"),
+        ),
+    ),
+)
+DECISIONS = Layout(
+    "FusionEngine",
+    "fused_decisions",
+    (),
+    (
+        *(*KEY, "final_recommendation", "final_fusion_signal", "final_fusion_risk_score", "final_fusion_confidence"),
+        *("final_position_fraction", "final_position_pct", "learned_recommendation", "learned_sell_prob"),
+        *("learned_hold_prob", "learned_buy_prob", "learned_fusion_signal", "learned_fusion_risk_score"),
+        *("learned_fusion_confidence", "learned_position_multiplier", "learned_quantitative_weight"),
+        *("learned_qualitative_weight", "branch_weight_dominance", "rule_changed_action", "user_rule_cap_fraction"),
+        *("pre_rule_learned_position_fraction", "rule_barrier_reasons", "quantitative_recommendation"),
+        *("risk_adjusted_quantitative_signal", "quantitative_risk_score", "quantitative_confidence"),
+        *("quantitative_action_strength", *CAPITAL, "attention_pooled_risk_score", *ATTENTION),
+        *("qualitative_recommendation", "qualitative_score", "qualitative_risk_score", "qualitative_confidence"),
+        *("event_count", "sentiment_event_count", "news_event_count", "dominant_qualitative_driver", "text_available"),
+        *("branch_signal_disagreement", "branch_signal_agreement", "confidence_product", "regime_label"),
+        *("regime_confidence", "liquidity_score", "tradable", "drawdown_risk_score", "contagion_risk_score"),
+        *("combined_risk_score", "quantitative_xai_summary", "qualitative_xai_summary", "fusion_xai_summary"),
+        *("chunk", "split", "final_effective_signal", "binding_rule_id"),
+    ),
+)
+APPROVED = Layout(
+    "FinalTradeApprover",
+    "approved_orders",
+    (),
+    (
+        *(*KEY, "approved", "approved_action", "approved_fraction", "requested_fraction", "current_fraction"),
+        *("order_fraction", "approval_reasons", "final_confidence", "quantitative_summary", "qualitative_summary"),
+        *("top_risk_drivers", "rule_barrier_trace", "evidence_links"),
+    ),
+)
+
+
+def write_fin_glassbox(run: Path) -> tuple[Path, ...]:
+    """Write ``outputs/results/<folder>/<stem>_chunk<n>_<split>.csv`` below the run folder; the paths written.
+
+    Raises
+    ------
+    RunFolderError
+        If the run folder cannot be written to.
+    """
+    root, written = run / "outputs" / "results", list[Path]()
+    for layout in FIN_GLASSBOX:
+        for place in sorted((run / "modules" / layout.modules[0]).glob("chunk*_*.parquet")):
+            chunk, _, split = place.stem.removeprefix("chunk").partition("_")
+            table = _joined(run, layout, place.name).assign(chunk=int(chunk), split=split)
+            written.append(_write(root, layout, table, place.stem))
+    for layout, name in ((DECISIONS, "decisions"), (APPROVED, "portfolio/approved")):
+        for stem, table in _parts(pd.read_parquet(run / f"{name}.parquet")):
+            written.append(_write(root, layout, table, stem))
+    return tuple(written)
+
+
+def _joined(run: Path, layout: Layout, name: str) -> pd.DataFrame:
+    tables = [pd.read_parquet(path) for one in layout.modules if (path := run / "modules" / one / name).exists()]
+    table = reduce(_with_new_columns, tables)
+    if "slippage_estimate_frac" in table.columns:
+        table = table.assign(slippage_estimate_pct=table["slippage_estimate_frac"])  # upstream's name for the same fraction
+    return table
+
+
+def _with_new_columns(table: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    new = [column for column in more.columns if column not in table.columns]
+    return table.merge(more[[*KEY, *new]], on=KEY, how="left", validate="1:1")
+
+
+def _parts(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for (chunk, split), rows in table.groupby(["chunk", "split"], sort=True):
+        yield f"chunk{chunk}_{split}", rows
+
+
+def _write(root: Path, layout: Layout, table: pd.DataFrame, stem: str) -> Path:
+    shown = table[[column for column in layout.columns if column in table.columns]].sort_values(["date", "ticker"])
+    path = root / layout.folder / f"{layout.stem}_{stem}.csv"
+    return write_whole(path, lambda draft: shown.to_csv(draft, index=False, date_format="%Y-%m-%d", lineterminator="\n"))
