@@ -15,13 +15,14 @@ from glassbox_bt.audits.subject import Subject
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.market.features import FEATURES
 from glassbox_bt.market.graph import GraphRule, snapshot_days, snapshots
+from glassbox_bt.market.ingest import build_store
 from glassbox_bt.market.sources.raw import RawMarket
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.market.view import TrainView
 from glassbox_bt.modules.base import Module
 from glassbox_bt.types import AnyArray, FloatArray, IntArray
 from glassbox_bt.walkforward.fitting import ChunkFitter
-from tests.audits.walks import LABEL, Learner, Reader, Trend, built, orders_of, subject, with_columns
+from tests.audits.walks import LABEL, RULE, Learner, Reader, Trend, built, orders_of, subject, with_columns
 
 SHORT = AuditSettings(n_days=2)
 
@@ -62,7 +63,7 @@ def test_a_clean_walk_passes(tmp_path: Path) -> None:
 # Columns: each fault has an honest twin, and a module that reads it.
 
 
-def column(values: AnyArray) -> AnyArray:
+def column(values: pd.DataFrame) -> AnyArray:
     return np.asarray(values, dtype=np.float64)
 
 
@@ -111,7 +112,7 @@ def faulty(raw: RawMarket) -> MarketStore:
 
 
 PLANTED = ("rolling", "filled", "scaled", "graph", "texts")
-READERS = tuple(Reader(name=f"reads_{name}", column=name) for name in PLANTED)
+READERS = tuple(Reader(called=f"reads_{name}", column=name) for name in PLANTED)
 
 
 def test_honest_columns_pass(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_nothing_else_is_named(faults: AuditResult) -> None:
 
 def test_a_feature_that_fills_want_too_is_named_with_them(tmp_path: Path) -> None:
     features = {**FEATURES, "vol_21d": lambda c: column(pd.DataFrame(FEATURES["vol_21d"](c)).rolling(3, center=True).mean())}
-    result = audited(subject(tmp_path, build=lambda raw: built(raw, features=features)))
+    result = audited(subject(tmp_path, build=lambda raw: build_store(raw, RULE, features=features)))
     assert named(result) == {("market", "vol_21d"), ("reader", "vol_21d"), ("portfolio", "sigma")}
 
 
@@ -187,8 +188,7 @@ def test_a_universe_chosen_by_the_whole_sample_is_named(tmp_path: Path) -> None:
 
 
 def test_an_average_over_the_split_is_named(tmp_path: Path) -> None:
-    stack: tuple[Module, ...] = (Reader(of_split=True), Learner())
-    result = audited(subject(tmp_path, stack=stack))
+    result = audited(subject(tmp_path, stack=(Reader(of_split=True), Learner())))
     assert ("one day as many", "reader", "mean") in found(result)
     assert {(finding.check, finding.module) for finding in result.findings} == {("one day as many", "reader")}
 

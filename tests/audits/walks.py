@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
 
 from glassbox_bt.audits.subject import Build, Subject, Walk
 from glassbox_bt.market.ingest import build_store
-from glassbox_bt.market.sources.raw import RawMarket
+from glassbox_bt.market.sources.raw import RawMarket, fingerprint
 from glassbox_bt.market.sources.synthetic import SyntheticMarket
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.market.universe import UniverseRule
@@ -27,24 +27,29 @@ from glassbox_bt.walkforward.chunks import chunk_days
 from glassbox_bt.walkforward.fitting import ChunkFitter
 from glassbox_bt.walkforward.rivals import RivalSpan, Strategy
 
-__all__ = ["LABEL", "Learner", "Reader", "Trend", "built", "market", "orders_of", "subject", "with_columns"]
+__all__ = ["LABEL", "RULE", "Learner", "Reader", "Trend", "built", "market", "orders_of", "subject", "with_columns"]
 
 LABEL = "forward_log_return_5d"
+RULE = UniverseRule(min_observed=40, window=60)
 CHUNK = Chunk(train=("2017-05-01", "2018-05-31"), validation=("2018-06-01", "2018-08-31"), test=("2018-09-01", "2018-11-30"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Reader:
     """A rule: the mean of one market column over a few sessions; with ``of_split`` the average over all days asked for."""
 
-    name: str = "reader"
+    called: str = "reader"
     column: str = "vol_21d"
     sessions: int = 5
     of_split: bool = False
+    name: ClassVar[str]
     kind: ClassVar[Kind] = "asset"
     outputs: ClassVar[tuple[str, ...]] = ("mean",)
     self_supervised: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.called)  # the protocol's class variable, but one value per reader
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -146,9 +151,15 @@ def market() -> RawMarket:
     return replace(raw, prices=raw.prices[~halted].reset_index(drop=True), news=news, truth=None)
 
 
-def built(raw: RawMarket, **settings: Any) -> MarketStore:
+BUILT: dict[str, MarketStore] = {}  # by fingerprint: the tests cut the same market at the same days
+
+
+def built(raw: RawMarket) -> MarketStore:
     """The honest store of a market of this size."""
-    return build_store(raw, UniverseRule(min_observed=40, window=60), **settings)
+    key = fingerprint(raw)
+    if key not in BUILT:
+        BUILT[key] = build_store(raw, RULE)
+    return BUILT[key]
 
 
 def with_columns(store: MarketStore, **columns: Any) -> MarketStore:
@@ -159,14 +170,14 @@ def subject(
     folder: Path,
     *,
     build: Build = built,
-    stack: Sequence[Module] = (Reader(), Learner()),
-    strategies: tuple[Strategy, ...] = (Trend(),),
+    stack: Sequence[object] = (Reader(), Learner()),
+    strategies: tuple[Strategy, ...] = (cast(Strategy, Trend()),),
     fitter: type[ChunkFitter] = ChunkFitter,
     orders: pd.DataFrame | None = None,
 ) -> Subject:
     """A walked chunk."""
     store = build(market())
-    modules: Mapping[str, Module] = {module.name: module for module in stack}
+    modules = {module.name: module for module in cast(Sequence[Module], stack)}
     walked = fitter(store, modules, chunk_days(store, CHUNK, 1), ArtefactStore(folder / "artefacts"), seed=5)
     records = walked.run(lambda _what, _share: None)
     walk = Walk(walked, {record.module: record.fits for record in records})

@@ -1,0 +1,153 @@
+"""A perturbed market agrees with the market on everything that was known at the cut, and on nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glassbox_bt.audits.perturb import Cut, Perturber
+from glassbox_bt.market.checks import check_market
+from glassbox_bt.market.sources.raw import RawMarket
+from glassbox_bt.types import AnyArray
+from tests.market.markets import DATES, drop, market, prices
+
+CLOSE = np.timedelta64(21, "h")  # New York in winter
+
+
+def cut_at(session: int) -> Cut:
+    return Cut(DATES[session], DATES[session].astype("datetime64[ns]") + CLOSE)
+
+
+def everything() -> RawMarket:
+    """A market with every dated table; each has rows on both sides of any cut in the middle."""
+    days = pd.Series(DATES.astype("datetime64[ns]"))
+    close = (days + pd.Timedelta(hours=21)).dt.tz_localize("UTC")
+    spells = pd.DataFrame({"ticker": ["A", "B", "C"], "start_date": DATES[[0, 5, 90]], "end_date": [DATES[100], None, None]})
+    return market(
+        meta={"known_at": {"macro.LATE": "+2 sessions"}},
+        news=pd.DataFrame({"published_at": close + pd.Timedelta(hours=2), "ticker": "A", "text": "something happened"}),
+        macro=pd.concat(
+            [
+                pd.DataFrame({"date": days, "series": "OWN", "value": 1.0 + np.arange(len(days)), "known_at": close}),
+                pd.DataFrame({"date": days, "series": "LATE", "value": 2.0 + np.arange(len(days)), "known_at": close}),
+            ],
+            ignore_index=True,
+        ),
+        membership=spells.assign(
+            start_date=pd.to_datetime(spells["start_date"]), end_date=pd.to_datetime(spells["end_date"])
+        ),
+        listings=pd.DataFrame({"ticker": ["B", "C"], "last_day": days[[20, 110]].to_numpy(), "delist_return": [-0.5, -0.1]}),
+        sectors=pd.DataFrame(
+            {"ticker": ["A", "B"], "sector": ["x", "y"], "known_at": close[[0, 100]].reset_index(drop=True)}
+        ),
+    )
+
+
+@cache
+def perturber() -> Perturber:
+    return Perturber.of(everything())
+
+
+def days_of(table: pd.DataFrame, column: str = "date") -> AnyArray:
+    return pd.to_datetime(table[column]).to_numpy().astype("datetime64[D]")
+
+
+def same_rows(one: pd.DataFrame, other: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True), check_dtype=False)
+
+
+@settings(max_examples=10, deadline=None)
+@given(session=st.integers(30, 110), seed=st.integers(0, 1000))
+def test_what_was_known_stays_and_the_rest_is_poison(session: int, seed: int) -> None:
+    raw, cut = perturber().raw, cut_at(session)
+    other = perturber().poisoned(cut, seed)
+    check_market(other)
+    assert other.macro is not None and raw.macro is not None
+    assert other.news is not None and raw.news is not None
+    before, after = (days_of(table) <= cut.day for table in (raw.prices, other.prices))
+    same_rows(raw.prices[before], other.prices[after])
+    kept = raw.prices[~before].merge(other.prices[~after], on=["date", "ticker"], suffixes=("", "_other"))
+    assert 0 < len(kept) < (~before).sum()
+    for column in ("open", "high", "low", "close", "adj_close"):
+        assert not np.isclose(kept[column], kept[f"{column}_other"], rtol=1e-6).any()
+    public = raw.news["published_at"].dt.tz_convert(None).to_numpy() <= cut.moment
+    early = other.news["published_at"].dt.tz_convert(None).to_numpy() <= cut.moment
+    same_rows(raw.news[public], other.news[early])
+    assert not other.news.loc[~early, "text"].isin(raw.news["text"]).any()
+
+
+def test_a_series_is_known_by_its_own_rule() -> None:
+    raw, cut = perturber().raw, cut_at(60)
+    other = perturber().poisoned(cut, 1)
+    assert other.macro is not None and raw.macro is not None
+    for series, last in (("OWN", DATES[60]), ("LATE", DATES[58])):
+        one, two = (table[table["series"] == series] for table in (raw.macro, other.macro))
+        known = one[days_of(one) <= last]
+        same_rows(known, two.head(len(known)))
+        later = one[days_of(one) > last].merge(two, on=["date"])
+        assert not np.isclose(later["value_x"], later["value_y"]).any()
+
+
+@settings(max_examples=10, deadline=None)
+@given(session=st.integers(30, 110))
+def test_a_truncated_market_ends_at_its_cut(session: int) -> None:
+    cut = cut_at(session)
+    other = perturber().truncated(cut)
+    check_market(other)
+    assert days_of(other.prices).max() == cut.day
+    assert other.news is not None and other.macro is not None and other.sectors is not None
+    assert (other.news["published_at"].dt.tz_convert(None).to_numpy() <= cut.moment).all()
+    own = other.macro[other.macro["series"] == "OWN"]
+    assert days_of(own).max() == cut.day
+    assert len(other.sectors) == (2 if session >= 100 else 1)
+
+
+def test_spells_that_end_after_the_cut_do_not_tell_when() -> None:
+    truncated, poisoned = perturber().truncated(cut_at(60)), perturber().poisoned(cut_at(60), 3)
+    assert truncated.membership is not None and poisoned.membership is not None
+    assert list(truncated.membership["ticker"]) == ["A", "B"]
+    assert truncated.membership["end_date"].isna().all()
+    assert days_of(poisoned.membership, "end_date")[0] > DATES[100]
+
+
+def test_listings_that_were_not_known_are_gone() -> None:
+    other = perturber().truncated(cut_at(60))
+    assert other.listings is not None
+    assert list(other.listings["ticker"]) == ["B"]
+
+
+def test_a_side_table_without_a_row_left_is_absent() -> None:
+    raw = everything()
+    assert raw.news is not None
+    late = replace(raw, news=raw.news.iloc[-5:].reset_index(drop=True))
+    assert Perturber.of(late).truncated(cut_at(60)).news is None
+
+
+def test_the_calendar_reaches_a_cut_without_bars() -> None:
+    table = prices()
+    for ticker in "ABC":
+        table = drop(table, ticker, 60, 61)
+    other = Perturber.of(market(table)).truncated(cut_at(60))
+    assert days_of(other.prices).max() == DATES[62]
+
+
+def test_a_series_that_was_never_known_keeps_its_name() -> None:
+    raw = everything()
+    assert raw.macro is not None
+    late = replace(raw, macro=raw.macro[days_of(raw.macro) > DATES[80]].reset_index(drop=True))
+    other = Perturber.of(late).truncated(cut_at(60))
+    assert other.macro is not None
+    assert sorted(other.macro["series"]) == ["LATE", "OWN"]
+    assert other.macro["value"].isna().all()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_same_seed_gives_the_same_poison(seed: int) -> None:
+    one, two = (perturber().poisoned(cut_at(60), seed) for _ in range(2))
+    same_rows(one.prices, two.prices)
