@@ -1,12 +1,12 @@
 """Does a book earn more than its own exposure would have earned in 1/N? The question of the noise controls.
 
-Estimand: the mean over sessions of ``r_t - (e_{t-1} / f_{t-1}) s_t``, where ``r`` and ``e`` are the book's simple return and
-its exposure at the close, ``s`` and ``f`` those of a 1/N book on the same days, names, costs and fills. The second term is what
-the same money would have earned spread evenly, so that neither a rising market nor a careful size counts as skill.
+Estimand: the mean over sessions of ``r_t - (e_{t-1} / f_{t-1}) s_t``, where ``r`` and ``e`` are the book's simple return
+and its exposure at the close, ``s`` and ``f`` those of a 1/N book on the same days, names, costs and fills. The second term
+is what the same money would have earned spread evenly, so that neither a rising market nor a careful size counts as skill.
 
-Test: one-sided t-test of "the mean is not positive". Where the expected simple return of every name is zero at opens and at
-closes, both returns are martingale differences and the factor is known before them: the terms are then uncorrelated over time,
-and no correction for autocorrelation is needed. Their variance may change from day to day; the statistic of a mean allows it.
+Test: one-sided t-test of "the mean is not positive". Where the expected simple return of every name is zero at opens and
+closes, both returns are martingale differences and the factor is known before them: the terms are uncorrelated over time,
+and no correction for autocorrelation is needed. Their variance may change from day to day; the test of a mean allows it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def exposure_matched(
     alone = (held > 0.0) & ~(reference_held > 0.0)
     if alone.any():
         raise ContractError(
-            f"The reference holds nothing on {int(alone.sum())} sessions on which the book is invested. Use one that stays so."
+            f"The reference holds nothing on {int(alone.sum())} sessions on which the book is invested. Use one that "
+            "stays invested."
         )
     scale = np.divide(held, reference_held, out=np.zeros_like(held), where=held > 0.0)
     excess: FloatArray = returns[1:] - scale * reference_returns[1:]
@@ -98,7 +99,9 @@ def matched_excess(equity: pd.DataFrame, strategy: str = "glassbox", reference: 
     test = equity[equity["split"] == "test"]
     missing = {strategy, reference} - set(test["strategy"])
     if missing:
-        raise ContractError(f"No test equity of `{'`, `'.join(sorted(missing))}` was recorded. Add it to the plan's strategies.")
+        raise ContractError(
+            f"No test equity of `{'`, `'.join(sorted(missing))}` was recorded. Add it to the plan's strategies."
+        )
     parts = []
     for _, days in test.groupby("chunk", sort=True):
         book, other = (

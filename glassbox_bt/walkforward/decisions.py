@@ -11,7 +11,9 @@ import pandas as pd
 
 from glassbox_bt.decision.approver import STATUS, Approval, approval_reasons
 from glassbox_bt.decision.barrier import BarrierResult, reasons
+from glassbox_bt.decision.trace import trace_texts
 from glassbox_bt.market.store import MarketStore
+from glassbox_bt.modules._attribution import RISK_WORDS, RISKS
 from glassbox_bt.types import Action, AnyArray, BoolArray, IntArray, StrArray
 
 __all__ = ["approved_table", "decisions_table"]
@@ -49,9 +51,12 @@ ATTENTION = (
     "risk_attention_liquidity",
     "risk_attention_regime",
 )
+SUMMARIES = {"fusion": "fusion_learned_summary", "quantitative": "quantitative_xai_summary"}
 FROM_SIZING = ("recommended_capital_fraction", "recommended_capital_pct")
-RISKS = ("drawdown_risk_score", "contagion_risk_score", "combined_risk_score")
+RISKS_SHOWN = ("drawdown_risk_score", "contagion_risk_score", "combined_risk_score")
 BRANCHES = ("text_available", "branch_signal_disagreement", "branch_signal_agreement", "confidence_product")
+WORDS_OF = dict(zip(RISKS, RISK_WORDS, strict=True))
+EVIDENCE = "decisions.parquet|modules/fusion|modules/quantitative|modules/position_sizing"  # in the run folder
 NEUTRAL: Mapping[str, Any] = {  # spec §25.2
     "qualitative_recommendation": "HOLD",
     "qualitative_score": 0.0,
@@ -62,6 +67,15 @@ NEUTRAL: Mapping[str, Any] = {  # spec §25.2
     "news_event_count": 0,
     "dominant_qualitative_driver": "no_text_event",
 }
+
+FUSED = (  # spec 25.1, in its order; regime_confidence follows with the regime module, chunk and split lead the table
+    *("date", "ticker", "final_recommendation", "final_fusion_signal", "final_fusion_risk_score", "final_fusion_confidence"),
+    *("final_position_fraction", "final_position_pct", *FROM_FUSION, "rule_changed_action", "user_rule_cap_fraction"),
+    *("pre_rule_learned_position_fraction", "rule_barrier_reasons", *FROM_QUANTITATIVE, *FROM_SIZING, *ATTENTION),
+    *(*NEUTRAL, *BRANCHES, "regime_label", "liquidity_score", "tradable", *RISKS_SHOWN),
+    *("quantitative_xai_summary", "qualitative_xai_summary", "fusion_xai_summary"),
+    *("final_effective_signal", "binding_rule_id"),
+)
 
 
 class _Fitter(Protocol):
@@ -111,10 +125,13 @@ def decisions_table(fitter: _Fitter, split: str, scene: _Scene, results: Sequenc
         table = fitter.table(module, split)
         there = [name for name in columns if name in table.columns]
         part = table[["date", "ticker", *there]]
-        if module in ("fusion", "quantitative"):
-            part = part.assign(**{f"{module}_xai_summary": table["xai_summary"]})
+        if module in SUMMARIES:
+            part = part.assign(**{SUMMARIES[module]: table["xai_summary"]})
         base = base.merge(part, on=["date", "ticker"], how="left", validate="1:1")
-    return base.assign(**NEUTRAL, qualitative_xai_summary=NEUTRAL_TEXT)
+    drivers = _drivers(rows, base["top_attention_risk_driver"], scene.member.shape)
+    told = [trace_texts(result, drivers=words) for result, words in zip(results, drivers, strict=True)]
+    base = base.assign(**NEUTRAL, qualitative_xai_summary=NEUTRAL_TEXT, fusion_xai_summary=rows.of(np.stack(told)))
+    return base[[*FUSED, *(name for name in base.columns if name not in FUSED)]]
 
 
 def approved_table(
@@ -123,11 +140,17 @@ def approved_table(
     results: Sequence[BarrierResult],
     approvals: Sequence[Approval],
     decisions: pd.DataFrame,
+    *,
+    assumed: tuple[str, ...] = (),
 ) -> pd.DataFrame:
-    """One row per day and name that is a member or held, columns of ``approved_orders_*`` (spec §22)."""
+    """One row per day and name that is a member or held, columns of ``approved_orders_*`` (spec §22).
+
+    ``assumed`` are the families that the plan assumes; every trace names them (R15).
+    """
     held = np.stack([approval.current_fraction for approval in approvals])
     rows = _Rows(*np.nonzero(scene.member | (held > 0.0)))
     texts = np.stack([approval_reasons(approval) for approval in approvals])
+    told = [trace_texts(result, approval, assumed=assumed) for result, approval in zip(results, approvals, strict=True)]
     table = pd.DataFrame(
         {
             "date": store.dates[scene.days][rows.day],
@@ -145,7 +168,8 @@ def approved_table(
                 )
             },
             "approval_reasons": rows.of(texts),
-            "rule_barrier_trace": rows.of(np.stack([reasons(result) for result in results])),
+            "rule_barrier_trace": rows.of(np.stack(told)),
+            "evidence_links": EVIDENCE,
         }
     )
     names = {
@@ -179,11 +203,18 @@ def _barrier_columns(rows: _Rows, results: Sequence[BarrierResult]) -> dict[str,
     }
 
 
+def _drivers(rows: _Rows, names: Any, shape: tuple[int, ...]) -> AnyArray:
+    """Leading risk of each row in words, laid out on (n_sessions, n_assets); None where not known."""
+    grid = np.full(shape, None, dtype=object)
+    grid[rows.day, rows.asset] = [WORDS_OF.get(name) for name in names]
+    return grid
+
+
 def _taken_over() -> dict[str, tuple[str, ...]]:
     return {
         "fusion": (*FROM_FUSION, *BRANCHES),
         "quantitative": (*FROM_QUANTITATIVE, *ATTENTION),
-        "position_sizing": (*FROM_SIZING, *RISKS, "regime_label"),
+        "position_sizing": (*FROM_SIZING, *RISKS_SHOWN, "regime_label"),
         "liquidity": ("liquidity_score", "tradable"),
     }
 

@@ -17,6 +17,7 @@ from glassbox_bt.types import Answers, AnyArray, Reason, StrArray
 
 __all__ = ["answers_table", "join_tables", "write_table"]
 
+ALIASES = {"slippage_estimate_frac": "slippage_estimate_pct"}  # upstream's name for the same fraction (D-LIQ-04)
 FORBIDDEN = re.compile(r"^(target|true|future|forward|label)_")
 
 
@@ -30,6 +31,10 @@ def answers_table(module: Any, span: Span, answers: Answers, texts: StrArray) ->
             raise ContractError(f"`{answers.module}` output `{name}` is named like a label. Rename it.")
         rows = values[day, asset]
         table[name] = _in_words(rows, vocabulary[name]) if name in vocabulary else _flat(rows)
+        if name in ALIASES:
+            table[ALIASES[name]] = table[name]
+    if hasattr(module, "reduction_reasons"):
+        table["size_reduction_reasons"] = module.reduction_reasons(answers)[day, asset]
     table["known"] = answers.known[day, asset]
     table["reason"] = np.array([r.name.lower() for r in Reason], dtype=object)[answers.reason[day, asset]]
     table["xai_summary"] = texts[day, asset]

@@ -1,8 +1,8 @@
 """One noise market through the whole stack, gross of costs, clean or with a planted leak; and many of them, told in a table.
 
-The market: 8 names, no drift at opens nor at closes, 500 sessions in one chunk (320 / 60 / 120), and 120 sessions before them
-that serve as look-back only. The leak: an indicator that the technical analyst reads is replaced at ingestion by the return of
-the next session, which trades from the next open on can still catch in part. Everything behind it is the house as it is.
+The market: 8 names, no drift at opens nor at closes, 500 sessions in one chunk (320 / 60 / 120), and 120 sessions before
+them that serve as look-back only. The leak: an indicator that the technical analyst reads is replaced at ingestion by the
+return of the next session, which trades from the next open on can still catch in part. The rest is the house as it is.
 
 Run as a program it writes the table of reports/null::
 
@@ -149,7 +149,8 @@ def main() -> None:
 
 README = """# Noise controls
 
-Made by `OMP_NUM_THREADS=1 python -m tests.null.controls --seeds {seeds} --out reports/null`; one row per seed in `outcomes.csv`.
+Made by `OMP_NUM_THREADS=1 python -m tests.null.controls --seeds {seeds} --out reports/null`;
+one row per seed in `outcomes.csv`.
 
 - {told}
 
