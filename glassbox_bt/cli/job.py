@@ -107,6 +107,7 @@ def _run_stages(plan: Plan, market: Market, manifest: Manifest, settings: JobSet
             write_tearsheets(run, workers=settings.n_workers, progress=progress)
     manifest.update(timings=timings)
     render_report(run)
+    write_overview(run)
     manifest.complete(_outputs(run))
     return run / REPORT
 
