@@ -13,7 +13,7 @@ import pytest
 
 from glassbox_bt.cli.app import run_app
 
-__all__ = ["ROOT", "Outcome", "Shell", "environment", "glassbox", "launch"]
+__all__ = ["COMMAND", "ROOT", "Outcome", "Shell", "environment", "glassbox", "launch"]
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "glassbox_bt")

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from tests.flow.command import ROOT, environment
+from tests.flow.tiny import tiny_plan
 
-__all__ = ["bytes_of", "n_files", "run_job", "run_until"]
+__all__ = ["bytes_of", "finished_run", "n_files", "run_job", "run_until"]
 
 SCRIPT = """
 import sys
@@ -21,6 +23,15 @@ plan, out, workers = sys.argv[1:]
 settings = JobSettings(out=Path(out), workers=int(workers), tearsheets=False)
 main_job(read_plan(Path(plan)), settings, lambda _what, _share: None)
 """
+
+
+@cache
+def finished_run(base: Path) -> tuple[Path, Path]:
+    """A plan and its finished run below ``base``, made once for all tests of this process; they leave it as it is."""
+    folder = base / "finished"
+    plan = tiny_plan(folder)
+    run_job(plan, folder / "run")
+    return plan, folder / "run"
 
 
 def run_job(plan: Path, run: Path, workers: int = 1) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.flow.resuming import bytes_of, n_files, run_job, run_until
+from tests.flow.resuming import bytes_of, finished_run, n_files, run_job, run_until
 from tests.flow.tiny import TWO_CHUNKS, tiny_plan
 
 DRAFTS = ".*"
@@ -20,10 +20,7 @@ DRAFTS = ".*"
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A plan and its run."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    plan = tiny_plan(folder)
-    run_job(plan, folder / "run")
-    return plan, folder / "run"
+    return finished_run(tmp_path_factory.getbasetemp())
 
 
 def manifest_of(run: Path) -> Mapping[str, Any]:
