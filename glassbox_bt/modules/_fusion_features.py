@@ -12,10 +12,11 @@ import numpy as np
 
 from glassbox_bt.market.view import Span
 from glassbox_bt.modules._attribution import RISKS
+from glassbox_bt.modules._formulas import branch_prior
 from glassbox_bt.modules._reading import today
 from glassbox_bt.types import Action, BoolArray, FloatArray
 
-__all__ = ["COLUMNS", "FEATURES", "TEXT_DRIVERS", "Row", "features", "read_rows"]
+__all__ = ["COLUMNS", "FEATURES", "TEXT_DRIVERS", "Row", "anchor_inputs", "branches", "features", "prior", "read_rows"]
 
 Row = Mapping[str, FloatArray]  # named row vectors, each (n_rows,)
 
@@ -157,6 +158,36 @@ def features(rows: Row) -> FloatArray:
     return np.stack([*numeric, *one_hot], axis=1)
 
 
+def prior(rows: Row) -> FloatArray:
+    """Weights of the branches before anything is learned, (n_rows, 2)."""
+    confidence = rows["quantitative.quantitative_confidence"]
+    text = rows["text_confidence"], rows["event_count"], rows["text_available"]
+    return branch_prior(confidence, *text)
+
+
+def branches(rows: Row) -> FloatArray:
+    """Signals of the two branches, (n_rows, 2); text is 0 where there is none."""
+    quant = rows["quantitative.risk_adjusted_quantitative_signal"]
+    return np.stack([quant, rows["text_score"]], axis=1)
+
+
+def anchor_inputs(rows: Row) -> FloatArray:
+    """Few and telling, (n_rows, 5): the mixed branches, two log-odds of the quantitative branch, text score and risk."""
+    mixed = (prior(rows) * branches(rows)).sum(axis=1)
+    signal = rows["quantitative.risk_adjusted_quantitative_signal"]
+    confidence = rows["quantitative.quantitative_confidence"]
+    up = np.where(signal >= 0.0, confidence, 1.0 - confidence)
+    text = rows["text_available"] == 1.0
+    columns = (
+        mixed,
+        _log_odds(rows["quantitative.quantitative_risk_prob"]),
+        _log_odds(up),
+        np.where(text, rows["text_score"], np.nan),
+        np.where(text, rows["text_risk"], np.nan),
+    )
+    return np.stack(columns, axis=1)
+
+
 def _neutral_categories(rows: Row, text: BoolArray) -> dict[str, FloatArray]:
     """Category codes with the last word of each list, or HOLD and "no text event", where there is none."""
     action, driver = "qualitative.qualitative_recommendation", "qualitative.dominant_qualitative_driver"
@@ -185,3 +216,8 @@ def _interactions(rows: Row) -> dict[str, FloatArray]:
         "crisis_regime_flag": np.where(np.isfinite(rows["regime.prob_crisis"]), crisis, np.nan),
         "low_liquidity_flag": np.where(np.isfinite(liquidity), liquidity < 0.30, np.nan),
     }
+
+
+def _log_odds(prob: FloatArray) -> FloatArray:
+    kept = np.clip(prob, 1e-6, 1.0 - 1e-6)
+    return np.asarray(np.log(kept / (1.0 - kept)), dtype=np.float64)

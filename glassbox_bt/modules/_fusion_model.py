@@ -24,9 +24,9 @@ from glassbox_bt.modules._anchor import (
     information_coefficient,
 )
 from glassbox_bt.modules._branch_fusion import BranchFusion, branch_weights
-from glassbox_bt.modules._formulas import branch_prior
-from glassbox_bt.modules._fusion_features import FEATURES, Row, features
+from glassbox_bt.modules._fusion_features import FEATURES, Row, anchor_inputs, branches, features, prior
 from glassbox_bt.modules._fusion_targets import TrainRows
+from glassbox_bt.modules._outcomes import has_earned_its_place, standing, typical_of
 from glassbox_bt.modules._training import (
     ArrayRows,
     Batch,
@@ -36,8 +36,8 @@ from glassbox_bt.modules._training import (
     predict_in_blocks,
     train_network,
 )
-from glassbox_bt.modules.base import FitContext
-from glassbox_bt.types import AnyArray, BoolArray, FloatArray
+from glassbox_bt.modules.base import FitContext, rounded
+from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = [
     "FusionModel",
@@ -106,6 +106,7 @@ class FusionModel:
     sizes: Sizes
     weights: Mapping[str, AnyArray]  # of the network; empty where none speaks
     speaks: FloatArray  # (9,) 1 where a residual beat its anchor on the hold-out, else 0
+    typical: FloatArray  # (2,) median and deviation of its raw signals on train; see `standing`
     on_anchors: bool
 
     @classmethod
@@ -114,7 +115,7 @@ class FusionModel:
         known, (ridge, logit) = rows.outcomes, penalties
         fitting = known.fitting
         fitted = rows.part(fitting)
-        inputs = _anchor_inputs(fitted)
+        inputs = anchor_inputs(fitted)
         scaler = Standardiser.fit(inputs)
         z = scaler.pairs(inputs)
         slope, intercept = branch_line(inputs[:, 0], known.signal[fitting], ridge)
@@ -136,12 +137,19 @@ class FusionModel:
             sizes,
             {},
             np.zeros(9),
+            np.array([0.0, 1.0]),
             on_anchors,
         )
 
-    def with_scales(self, signal: FloatArray, risk: FloatArray) -> FusionModel:
-        """The same model with its ranks frozen on these raw scores (R14)."""
-        return replace(self, signal_scale=RankScale.of(signal), risk_scale=RankScale.of(risk))
+    def with_scales(self, standing: FloatArray, risk: FloatArray) -> FusionModel:
+        """The same model with its ranks frozen on these standings and probabilities (R14)."""
+        return replace(self, signal_scale=RankScale.of(standing), risk_scale=RankScale.of(risk))
+
+    def ready(self, rows: TrainRows) -> FusionModel:
+        """The fitted model with its typical signal, ranked among all its train rows until out-of-fold answers exist."""
+        heads = self.heads(rows.rows)
+        model = replace(self, typical=typical_of(heads.signal))
+        return model.with_scales(standing(heads.signal, model.typical), rounded(heads.risk))
 
     def line(self) -> tuple[float, float]:
         """Slope and intercept of the branches."""
@@ -149,7 +157,7 @@ class FusionModel:
 
     def offsets(self, rows: Row) -> FloatArray:
         """What the residuals of ``HEADS`` are added to, (n_rows, 6): anchors, or their base rates alone."""
-        z = self.anchor_scaler.pairs(_anchor_inputs(rows))
+        z = self.anchor_scaler.pairs(anchor_inputs(rows))
         if not self.on_anchors:
             return np.tile(np.array([one.intercept for one in self.anchors]), (len(z), 1))
         return np.stack([one.linear(z) for one in self.anchors], axis=1)
@@ -157,14 +165,14 @@ class FusionModel:
     def heads(self, rows: Row) -> Heads:
         """Answers to input rows."""
         residual, offset = self._residuals(rows), self.offsets(rows)
-        prior = _prior(rows)
-        weights = branch_weights(torch.from_numpy(prior), torch.from_numpy(residual[:, :2])).numpy()
+        weighed = prior(rows)
+        weights = branch_weights(torch.from_numpy(weighed), torch.from_numpy(residual[:, :2])).numpy()
         slope, intercept = self.line()
-        branches = _branches(rows)
+        signals = branches(rows)
         rest = intercept + RESIDUAL_REACH * np.tanh(residual[:, 5])
-        parts = np.concatenate([slope * weights * branches, rest[:, None]], axis=1)
-        anchored = self.slope * (prior * branches).sum(axis=1) + self.intercept
-        z = self.anchor_scaler.pairs(_anchor_inputs(rows))
+        parts = np.concatenate([slope * weights * signals, rest[:, None]], axis=1)
+        anchored = self.slope * (weighed * signals).sum(axis=1) + self.intercept
+        z = self.anchor_scaler.pairs(anchor_inputs(rows))
         return Heads(
             weights,
             _softmax(offset[:, :3] + residual[:, 2:5]),
@@ -192,6 +200,7 @@ class FusionModel:
             self.scaler.arrays("scaler"),
             self.anchor_scaler.arrays("anchor_scaler"),
             {"line": np.array([self.slope, self.intercept]), "speaks": self.speaks},
+            {"typical": self.typical},
             self.signal_scale.arrays("signal_scale"),
             self.risk_scale.arrays("risk_scale"),
             {f"network.{name}": values for name, values in self.weights.items()},
@@ -214,12 +223,13 @@ class FusionModel:
             sizes,
             {name[len(prefix) :]: one for name, one in arrays.items() if name.startswith(prefix)},
             arrays["speaks"],
+            arrays["typical"],
             on_anchors,
         )
 
 
 def train(model: FusionModel, rows: TrainRows, schedule: Schedule, ctx: FitContext) -> tuple[FusionModel, Training]:
-    """Train the residuals; each that does not beat its anchor on the hold-out is left out again."""
+    """Train the residuals; each that has not earned its place on the hold-out is left out again."""
     known, line = rows.outcomes, model.line()
     holdout = _source(model, rows, known.held_out)
     training = train_network(
@@ -234,7 +244,9 @@ def train(model: FusionModel, rows: TrainRows, schedule: Schedule, ctx: FitConte
         return model, training
     network = network_from(model.sizes.network(), training.best)
     residual = predict_in_blocks(network, holdout.arrays["inputs"])[0]
-    speaks = _earned(torch.from_numpy(residual), holdout, line) if model.on_anchors else np.ones(9)
+    speaks = np.ones(9)
+    if model.on_anchors:
+        speaks = _earned(torch.from_numpy(residual), holdout, known.days[known.held_out], line)
     learned = training.best if speaks.any() else {}
     return replace(model, weights=learned, speaks=speaks), training
 
@@ -245,45 +257,50 @@ def _source(model: FusionModel, rows: TrainRows, mask: BoolArray) -> ArrayRows:
     arrays = {
         "inputs": model.scaler.pairs(features(part)),
         "offset": model.offsets(part),
-        "prior": _prior(part),
-        "branches": _branches(part),
+        "prior": prior(part),
+        "branches": branches(part),
         "target": np.stack([one[mask] for one in targets], axis=1),
     }
     return ArrayRows({name: one.astype(np.float32) for name, one in arrays.items()})
 
 
 def _loss(residual: Tensor, batch: Batch, line: tuple[float, float]) -> Tensor:
-    losses = _losses(residual, batch, line)
+    losses = {name: one.mean() for name, one in _losses(residual, batch, line).items()}
     outputs = (losses["signal"] + losses["risk"] + losses["side"] + losses["multiplier"]) / 4.0
     apart = functional.mse_loss(branch_weights(batch["prior"], residual[:, :2]), batch["prior"])
     return LOSS_WEIGHTS[0] * losses["action"] + LOSS_WEIGHTS[1] * outputs + LOSS_WEIGHTS[2] * apart
 
 
 def _losses(residual: Tensor, batch: Batch, line: tuple[float, float]) -> dict[str, Tensor]:
-    """The mean loss of each of ``RESIDUALS``."""
+    """The loss of each row, (n_rows,), for each of ``RESIDUALS``."""
     offset, target = batch["offset"], batch["target"]
     mixed = (branch_weights(batch["prior"], residual[:, :2]) * batch["branches"]).sum(dim=1)
     signal = (line[0] * mixed + line[1] + RESIDUAL_REACH * residual[:, 5].tanh()).tanh()
-    logits = functional.binary_cross_entropy_with_logits
     held = torch.isfinite(target[:, 3])
     multiplier = (offset[:, 5] + residual[:, 8]).sigmoid()
     missed = torch.where(held, multiplier - torch.nan_to_num(target[:, 3]), 0.0)
+    scores = offset[:, :3] + residual[:, 2:5]
     return {
-        "signal": functional.mse_loss(signal, target[:, 4]),
-        "action": functional.cross_entropy(offset[:, :3] + residual[:, 2:5], target[:, 0].long()),
-        "risk": logits(offset[:, 3] + residual[:, 6], target[:, 1]),
-        "side": logits(offset[:, 4] + residual[:, 7], target[:, 2]),
-        "multiplier": missed.square().mean(),
+        "signal": (signal - target[:, 4]).square(),
+        "action": functional.cross_entropy(scores, target[:, 0].long(), reduction="none"),
+        "risk": _log_loss(offset[:, 3] + residual[:, 6], target[:, 1]),
+        "side": _log_loss(offset[:, 4] + residual[:, 7], target[:, 2]),
+        "multiplier": missed.square(),
     }
 
 
-def _earned(residual: Tensor, holdout: ArrayRows, line: tuple[float, float]) -> FloatArray:
-    """1 in the columns of residuals whose loss on the hold-out is below that of their anchor (R32)."""
+def _log_loss(logits: Tensor, event: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, event, reduction="none")
+
+
+def _earned(residual: Tensor, holdout: ArrayRows, days: IntArray, line: tuple[float, float]) -> FloatArray:
+    """1 in the columns of the residuals that beat their anchors on the hold-out, else 0, (9,)."""
     batch = {name: torch.from_numpy(values) for name, values in holdout.arrays.items()}
     spoken, anchored = _losses(residual, batch, line), _losses(torch.zeros_like(residual), batch, line)
     speaks = np.zeros(9)
     for name, columns in RESIDUALS.items():
-        speaks[list(columns)] = float(spoken[name] < anchored[name])
+        earned = has_earned_its_place(days, spoken[name].numpy(), anchored[name].numpy())
+        speaks[list(columns)] = float(earned)
     return speaks
 
 
@@ -294,7 +311,7 @@ def quality(model: FusionModel, rows: TrainRows) -> dict[str, object]:
     heads = model.heads(rows.part(held))
     event, base, target = known.event[held], known.event[fitting].mean(), known.signal[fitting]
     chosen = heads.actions[np.arange(len(event)), rows.action[held].astype(np.int64)]
-    z = model.anchor_scaler.pairs(_anchor_inputs(rows.part(fitting)))
+    z = model.anchor_scaler.pairs(anchor_inputs(rows.part(fitting)))
     left = target - fit_ridge(z, target).predict(z)
     return {
         "network_speaks_on": [name for name, columns in RESIDUALS.items() if model.speaks[columns[0]] > 0.0],
@@ -307,36 +324,6 @@ def quality(model: FusionModel, rows: TrainRows) -> dict[str, object]:
         "holdout_log_loss_action": float(-np.mean(np.log(np.clip(chosen, 1e-12, 1.0)))),
         "target_r2_from_inputs": 1.0 - float(np.var(left) / np.var(target)),  # D-SYN-01
     }
-
-
-def _prior(rows: Row) -> FloatArray:
-    """Weights of the branches before anything is learned, (n_rows, 2)."""
-    confidence = rows["quantitative.quantitative_confidence"]
-    text = rows["text_confidence"], rows["event_count"], rows["text_available"]
-    return branch_prior(confidence, *text)
-
-
-def _branches(rows: Row) -> FloatArray:
-    """Signals of the two branches, (n_rows, 2); text is 0 where there is none."""
-    quant = rows["quantitative.risk_adjusted_quantitative_signal"]
-    return np.stack([quant, rows["text_score"]], axis=1)
-
-
-def _anchor_inputs(rows: Row) -> FloatArray:
-    """Few and telling, (n_rows, 5): the mixed branches, two log-odds of the quantitative branch, text score and risk."""
-    mixed = (_prior(rows) * _branches(rows)).sum(axis=1)
-    signal = rows["quantitative.risk_adjusted_quantitative_signal"]
-    confidence = rows["quantitative.quantitative_confidence"]
-    up = np.where(signal >= 0.0, confidence, 1.0 - confidence)
-    text = rows["text_available"] == 1.0
-    columns = (
-        mixed,
-        _log_odds(rows["quantitative.quantitative_risk_prob"]),
-        _log_odds(up),
-        np.where(text, rows["text_score"], np.nan),
-        np.where(text, rows["text_risk"], np.nan),
-    )
-    return np.stack(columns, axis=1)
 
 
 def branch_line(mixed: FloatArray, target: FloatArray, penalty: float) -> tuple[float, float]:
@@ -384,8 +371,3 @@ def _softmax(scores: FloatArray) -> FloatArray:
 def _sigmoid(logits: FloatArray) -> FloatArray:
     """Logistic function that does not overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float64)
-
-
-def _log_odds(prob: FloatArray) -> FloatArray:
-    kept = np.clip(prob, 1e-6, 1.0 - 1e-6)
-    return np.asarray(np.log(kept / (1.0 - kept)), dtype=np.float64)

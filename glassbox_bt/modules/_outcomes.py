@@ -8,9 +8,18 @@ import numpy as np
 
 from glassbox_bt.errors import TrainingError
 from glassbox_bt.modules._training import holdout_split
+from glassbox_bt.modules.base import rounded
 from glassbox_bt.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["HORIZON", "LABELS", "Outcomes", "sigma_over_horizon"]
+__all__ = [
+    "HORIZON",
+    "LABELS",
+    "Outcomes",
+    "has_earned_its_place",
+    "sigma_over_horizon",
+    "standing",
+    "typical_of",
+]
 
 HORIZON = 20  # sessions; the longest of the labels
 LABELS = ("forward_log_return_20d", "forward_vol_20d", "forward_drawdown_10d")
@@ -25,6 +34,8 @@ class Outcomes:
     ----------
     usable : BoolArray
         Which of the rows handed in have a known outcome; all other arrays hold those only.
+    days : IntArray
+        Session of each usable row.
     signal : FloatArray
         tanh of the forward return over its realised volatility, less its median and over its deviation among the fitting
         rows. Without the median, forecasts of different fits would differ by the drift of their years, and a rank in the
@@ -38,6 +49,7 @@ class Outcomes:
     """
 
     usable: BoolArray
+    days: IntArray
     signal: FloatArray
     event: FloatArray
     side: FloatArray
@@ -74,12 +86,46 @@ class Outcomes:
         typical = float(np.median(adjusted[fitting]))
         return cls(
             usable,
+            days[usable],
             np.tanh((adjusted - typical) / spread),
             (drawdown[usable] >= event_drawdown).astype(np.float64),
             (adjusted > typical).astype(np.float64),
             fitting,
             held_out,
         )
+
+
+def has_earned_its_place(days: IntArray, losses: FloatArray, anchor_losses: FloatArray) -> bool:
+    """Whether a residual beat its anchor on the hold-out by more than one standard error (R32).
+
+    Outcomes of neighbouring days overlap, and names share their days. So the error is taken over the means of blocks of 20
+    sessions; with fewer than two blocks nothing can be told, and the anchor stands alone.
+
+    Parameters
+    ----------
+    days, losses, anchor_losses
+        Session of each held-out row and its loss with and without the residual, each (n_rows,).
+    """
+    block = (days - days.min()) // HORIZON
+    gains = np.array([np.mean((anchor_losses - losses)[block == one]) for one in np.unique(block)])
+    if len(gains) < 2:
+        return False
+    return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
+
+
+def typical_of(signal: FloatArray) -> FloatArray:
+    """Median and deviation of a fit's raw signals on its train rows, (2,); the deviation is 1 where they do not vary."""
+    deviation = float(np.std(signal))
+    return np.array([float(np.median(signal)), deviation if deviation > 1e-9 else 1.0])
+
+
+def standing(signal: FloatArray, typical: FloatArray) -> FloatArray:
+    """A raw signal in deviations from what is typical of its fit, on the grid of 1e-6.
+
+    Fits on different years disagree in level and spread of their forecasts far more than names of one day do. Pooled raw,
+    their out-of-fold distribution would rank the fits; pooled by standing it ranks days and names.
+    """
+    return rounded((rounded(signal) - typical[0]) / typical[1])
 
 
 def sigma_over_horizon(vol: FloatArray) -> FloatArray:

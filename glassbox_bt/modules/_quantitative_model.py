@@ -22,7 +22,7 @@ from glassbox_bt.modules._anchor import (
     information_coefficient,
 )
 from glassbox_bt.modules._attribution import RISKS, first_largest, normalised
-from glassbox_bt.modules._outcomes import Outcomes
+from glassbox_bt.modules._outcomes import Outcomes, has_earned_its_place, standing, typical_of
 from glassbox_bt.modules._risk_attention import RiskAttention
 from glassbox_bt.modules._training import (
     ArrayRows,
@@ -103,6 +103,8 @@ class QuantitativeModel:
         Of the network; empty where none speaks.
     speaks : FloatArray
         (3,) 1 where a head's residual beat its anchor on the hold-out, else 0.
+    typical : FloatArray
+        Median and deviation of its raw signals on train; what is ranked is a signal in these units (`standing`).
     on_anchors : bool
         Whether the network starts from the anchors, or from base rates only.
     """
@@ -116,6 +118,7 @@ class QuantitativeModel:
     sizes: Sizes
     weights: Mapping[str, AnyArray]
     speaks: FloatArray
+    typical: FloatArray
     on_anchors: bool
 
     @classmethod
@@ -138,12 +141,19 @@ class QuantitativeModel:
             sizes,
             {},
             np.zeros(len(HEADS)),
+            np.array([0.0, 1.0]),
             on_anchors,
         )
 
-    def with_scales(self, signal: FloatArray, risk: FloatArray) -> QuantitativeModel:
-        """The same model with its ranks frozen on these raw scores (R14)."""
-        return replace(self, signal_scale=RankScale.of(signal), risk_scale=RankScale.of(risk))
+    def with_scales(self, standing: FloatArray, risk: FloatArray) -> QuantitativeModel:
+        """The same model with its ranks frozen on these standings and probabilities (R14)."""
+        return replace(self, signal_scale=RankScale.of(standing), risk_scale=RankScale.of(risk))
+
+    def ready(self, rows: TrainRows) -> QuantitativeModel:
+        """The fitted model with its typical signal, ranked among all its train rows until out-of-fold answers exist."""
+        heads = self.heads(rows.x)
+        model = replace(self, typical=typical_of(heads.signal))
+        return model.with_scales(standing(heads.signal, model.typical), rounded(heads.risk))
 
     def offsets(self, x: FloatArray) -> FloatArray:
         """What the residuals are added to, (n_rows, 3)."""
@@ -210,7 +220,7 @@ class QuantitativeModel:
             self.side.arrays("side"),
             self.signal_scale.arrays("signal_scale"),
             self.risk_scale.arrays("risk_scale"),
-            {"speaks": self.speaks},
+            {"speaks": self.speaks, "typical": self.typical},
             {f"network.{name}": values for name, values in self.weights.items()},
         )
         return {name: values for part in parts for name, values in part.items()}
@@ -229,6 +239,7 @@ class QuantitativeModel:
             sizes,
             {name[len(prefix) :]: one for name, one in arrays.items() if name.startswith(prefix)},
             arrays["speaks"],
+            arrays["typical"],
             on_anchors,
         )
 
@@ -236,7 +247,7 @@ class QuantitativeModel:
 def train(
     model: QuantitativeModel, rows: TrainRows, schedule: Schedule, ctx: FitContext
 ) -> tuple[QuantitativeModel, Training]:
-    """Train the residuals; each that does not beat its anchor on the hold-out is left out again."""
+    """Train the residuals; each that has not earned its place on the hold-out is left out again."""
     known = rows.outcomes
     holdout = _source(model, rows, known.held_out)
     fitting = _source(model, rows, known.fitting)
@@ -247,8 +258,12 @@ def train(
     inputs = [holdout.arrays[name] for name in ("risks", "available", "context")]
     residual = torch.from_numpy(predict_in_blocks(network, *inputs)[0])
     offset, target = (torch.from_numpy(holdout.arrays[name]) for name in ("offset", "target"))
-    earned = _losses(offset + residual, target) < _losses(offset, target)
-    speaks = earned.numpy().astype(np.float64) if model.on_anchors else np.ones(len(HEADS))
+    spoken, anchored = (_losses(total, target).numpy() for total in (offset + residual, offset))
+    speaks = np.ones(len(HEADS))
+    if model.on_anchors:
+        days = known.days[known.held_out]
+        pairs = zip(spoken.T, anchored.T, strict=True)
+        speaks = np.array([float(has_earned_its_place(days, *pair)) for pair in pairs])
     learned = training.best if speaks.any() else {}
     return replace(model, weights=learned, speaks=speaks), training
 
@@ -270,16 +285,15 @@ def _source(model: QuantitativeModel, rows: TrainRows, mask: BoolArray) -> Array
 
 def _loss(network: nn.Module, batch: Batch) -> Tensor:
     residual, _ = network(batch["risks"], batch["available"], batch["context"])
-    losses = _losses(batch["offset"] + residual, batch["target"])
+    losses = _losses(batch["offset"] + residual, batch["target"]).mean(dim=0)
     return (losses * torch.tensor(LOSS_WEIGHTS, device=losses.device)).sum()
 
 
 def _losses(total: Tensor, target: Tensor) -> Tensor:
-    """The mean loss of each of ``HEADS``, (3,)."""
-    logits = functional.binary_cross_entropy_with_logits
-    signal = functional.mse_loss(total[:, 0].tanh(), target[:, 0])
-    event, side = (logits(total[:, k], target[:, k]) for k in (1, 2))
-    return torch.stack([signal, event, side])
+    """The loss of each row and head, (n_rows, 3), in the order of ``HEADS``."""
+    signal = (total[:, :1].tanh() - target[:, :1]).square()
+    logits = functional.binary_cross_entropy_with_logits(total[:, 1:], target[:, 1:], reduction="none")
+    return torch.cat([signal, logits], dim=1)
 
 
 def quality(model: QuantitativeModel, rows: TrainRows) -> dict[str, object]:

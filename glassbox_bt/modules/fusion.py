@@ -7,6 +7,7 @@
 3. The signal is a sum: weight × signal of each branch, and all other evidence; what is written is what was added.
 4. Every head is an anchor plus a residual network that starts at zero (R32).
 5. Signal and risk that rules test are ranks in the frozen out-of-fold distribution (R14); raw values stay beside them.
+   A signal is ranked by its standing among the train signals of its own fit: levels of different fits do not compare.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from glassbox_bt.modules._formulas import branch_prior, fusion_rule
 from glassbox_bt.modules._fusion_features import COLUMNS, Row, read_rows
 from glassbox_bt.modules._fusion_model import FusionModel, Sizes, quality, train
 from glassbox_bt.modules._fusion_targets import TrainRows, Utility
-from glassbox_bt.modules._outcomes import LABELS, Outcomes
+from glassbox_bt.modules._outcomes import LABELS, Outcomes, standing
 from glassbox_bt.modules._reading import is_known, laid_out, today
 from glassbox_bt.modules._training import Schedule
 from glassbox_bt.modules.base import (
@@ -80,7 +81,7 @@ class LearnedFusion:
     risk_aversion : float
         γ of the multiplier's utility.
     holdout : float
-        Last share of the labelled train sessions, on which training stops and ranks rest until `with_reference`.
+        Last share of the labelled train sessions, on which training stops and residuals earn their place.
     ridge_penalty, logit_penalty : float
         L2 penalty of the anchors, per row.
     epochs, batch_size, learning_rate, weight_decay, patience, rows_share
@@ -113,6 +114,7 @@ class LearnedFusion:
         "learned_buy_prob",
         "learned_fusion_signal",
         "learned_fusion_signal_raw",
+        "learned_fusion_signal_standing",
         "learned_fusion_signal_anchor_raw",
         "learned_fusion_risk_score",
         "learned_fusion_risk_prob",
@@ -190,8 +192,7 @@ class LearnedFusion:
         if self.variant != "anchor":
             model, training = train(model, rows, self.schedule, ctx)
             history, summary = training.history, dict(training.summary)
-        heads = model.heads(rows.part(rows.outcomes.held_out))
-        model = model.with_scales(rounded(heads.signal), rounded(heads.risk))
+        model = model.ready(rows)
         summary |= quality(model, rows)
         return (Candidate(self.variant, FittedFusion(self, model), history, summary),)
 
@@ -235,7 +236,7 @@ class FittedFusion:
         """The same fit with its ranks frozen on the out-of-fold answers of train (R14)."""
         if self.model is None:
             return self
-        signal = oof.outputs["learned_fusion_signal_raw"][oof.known]
+        signal = oof.outputs["learned_fusion_signal_standing"][oof.known]
         risk = oof.outputs["learned_fusion_risk_prob"][oof.known]
         return replace(self, model=self.model.with_scales(signal, risk))
 
@@ -295,12 +296,14 @@ def _rule_inputs(rows: Row) -> dict[str, AnyArray]:
 
 def _learned(model: FusionModel, rows: Row) -> dict[str, AnyArray]:
     heads = model.heads(rows)
-    signal = model.signal_scale.signal(rounded(heads.signal))
+    standings = standing(heads.signal, model.typical)
+    signal = model.signal_scale.signal(standings)
     return {
         "learned_sell_prob": heads.actions[:, 0],
         "learned_buy_prob": heads.actions[:, 2],
         "learned_fusion_signal": signal,
         "learned_fusion_signal_raw": heads.signal,
+        "learned_fusion_signal_standing": standings,
         "learned_fusion_signal_anchor_raw": heads.signal_anchor,
         "learned_fusion_risk_score": model.risk_scale.rank(rounded(heads.risk)),
         "learned_fusion_risk_prob": heads.risk,
@@ -327,6 +330,7 @@ def _formula(rule: Mapping[str, AnyArray], rows: Row) -> dict[str, AnyArray]:
         "learned_buy_prob": (action == Action.BUY) * 1.0,
         "learned_fusion_signal": signal,
         "learned_fusion_signal_raw": signal,
+        "learned_fusion_signal_standing": signal,
         "learned_fusion_signal_anchor_raw": signal,
         "learned_fusion_risk_score": risk,
         "learned_fusion_risk_prob": risk,

@@ -7,6 +7,7 @@
    through its attention (D-QNT-01). Anchors are additive, so their part of an answer is explained exactly.
 4. Both drivers are written: the slot with the most attention, and the slot whose removal moves the risk most.
 5. Signal and risk that rules test are ranks in the frozen out-of-fold distribution (R14); raw values stay beside them.
+   A signal is ranked by its standing among the train signals of its own fit: levels of different fits do not compare.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from glassbox_bt.modules._formulas import (
     recommendation,
     risk_state,
 )
-from glassbox_bt.modules._outcomes import LABELS, Outcomes
+from glassbox_bt.modules._outcomes import LABELS, Outcomes, standing
 from glassbox_bt.modules._quantitative_model import (
     QuantitativeModel,
     Sizes,
@@ -85,7 +86,7 @@ class QuantitativeAnalyst:
     event_drawdown : float
         Drawdown within 10 sessions that counts as a downside event, positive fraction.
     holdout : float
-        Last share of the labelled train sessions, on which training stops and ranks rest until `with_reference`.
+        Last share of the labelled train sessions, on which training stops and residuals earn their place.
     ridge_penalty, logit_penalty : float
         L2 penalty of the anchors, per row.
     epochs, batch_size, learning_rate, weight_decay, patience, rows_share
@@ -113,6 +114,7 @@ class QuantitativeAnalyst:
     outputs: ClassVar[tuple[str, ...]] = (
         "risk_adjusted_quantitative_signal",
         "risk_adjusted_quantitative_signal_raw",
+        "risk_adjusted_quantitative_signal_standing",
         "risk_adjusted_quantitative_signal_anchor_raw",
         "technical_direction_score",
         "quantitative_risk_score",
@@ -191,8 +193,7 @@ class QuantitativeAnalyst:
         if self.variant != "anchor":
             model, training = train(model, rows, self.schedule, ctx)
             history, summary = training.history, dict(training.summary)
-        heads = model.heads(rows.x[rows.outcomes.held_out])
-        model = model.with_scales(rounded(heads.signal), rounded(heads.risk))
+        model = model.ready(rows)
         summary |= quality(model, rows)
         return (Candidate(self.variant, FittedQuantitative(self, model), history, summary),)
 
@@ -237,7 +238,7 @@ class FittedQuantitative:
         """The same fit with its ranks frozen on the out-of-fold answers of train (R14)."""
         if self.model is None:
             return self
-        signal = oof.outputs["risk_adjusted_quantitative_signal_raw"][oof.known]
+        signal = oof.outputs["risk_adjusted_quantitative_signal_standing"][oof.known]
         risk = oof.outputs["quantitative_risk_prob"][oof.known]
         return replace(self, model=self.model.with_scales(signal, risk))
 
@@ -285,10 +286,12 @@ def _train_rows(train_view: TrainView, settings: QuantitativeAnalyst) -> TrainRo
 
 def _learned(model: QuantitativeModel, x: FloatArray) -> dict[str, AnyArray]:
     heads = model.heads(x)
-    signal = model.signal_scale.signal(rounded(heads.signal))
+    standings = standing(heads.signal, model.typical)
+    signal = model.signal_scale.signal(standings)
     return {
         "risk_adjusted_quantitative_signal": signal,
         "risk_adjusted_quantitative_signal_raw": heads.signal,
+        "risk_adjusted_quantitative_signal_standing": standings,
         "risk_adjusted_quantitative_signal_anchor_raw": heads.signal_anchor,
         "quantitative_risk_score": model.risk_scale.rank(rounded(heads.risk)),
         "quantitative_risk_prob": heads.risk,
@@ -312,6 +315,7 @@ def _formula(rule: Mapping[str, AnyArray], x: FloatArray) -> dict[str, AnyArray]
     return {
         "risk_adjusted_quantitative_signal": signal,
         "risk_adjusted_quantitative_signal_raw": signal,
+        "risk_adjusted_quantitative_signal_standing": signal,
         "risk_adjusted_quantitative_signal_anchor_raw": signal,
         "quantitative_risk_score": risk,
         "quantitative_risk_prob": risk,
