@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.flow.command import Outcome, launch
 from tests.flow.resuming import bytes_of, finished_run, n_files, run_job, run_until
 from tests.flow.tiny import TWO_CHUNKS, tiny_plan
 
@@ -72,6 +75,21 @@ def test_a_run_killed_three_times_ends_with_the_same_bytes(undisturbed: tuple[Pa
     assert manifest_of(run)["status"] == "complete"
     assert manifest_of(run)["test_label_reads"] == 1
     assert not list(run.rglob(DRAFTS)), "a killed process left drafts behind"
+
+
+def test_an_interrupt_is_recorded_and_said_in_one_line(tmp_path: Path) -> None:
+    plan, run = tiny_plan(tmp_path), tmp_path / "run"
+    with launch("run", plan, "--out", run, "--workers", 1) as process:
+        while process.poll() is None and not (run / "artefacts" / "fits").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    outcome = Outcome(process.returncode, out, err)
+    assert outcome.code == 130
+    assert outcome.complaint == "glassbox: Interrupted. Run the same command again to resume."
+    assert manifest_of(run)["status"] == "failed"
+    assert manifest_of(run)["error"].startswith("KeyboardInterrupt")
+    assert not list(run.rglob(DRAFTS))
 
 
 @pytest.mark.slow
