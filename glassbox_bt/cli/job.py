@@ -69,6 +69,8 @@ def main_job(plan: Plan, settings: JobSettings, progress: Progress) -> Path:
         identity = backtest.identity_of(plan, market, settings.device)
         if former is not None and former.is_complete(identity):
             return run / REPORT
+        if settings.fresh:
+            _empty(run)  # not before the new market could be read
         manifest = Manifest.start(run, identity, backtest.facts_of(plan, market), former)
         try:
             return _run_stages(plan, market, manifest, settings, progress)
@@ -78,13 +80,10 @@ def main_job(plan: Plan, settings: JobSettings, progress: Progress) -> Path:
 
 
 def _former(run: Path, plan: Plan, fresh: bool) -> Manifest | None:
-    """The manifest to go on from; with ``fresh`` only what it counted, and an empty folder."""
-    if not fresh:
-        return Manifest.claim(run, plan.digest)
-    former = Manifest.open(run)
+    """The manifest to go on from; with ``fresh`` only what it counted."""
+    former = Manifest.open(run) if fresh else None
     if former is None:
         return Manifest.claim(run, plan.digest)
-    _empty(run)
     return former.counts_only() if former.content.get("plan_digest") == plan.digest else None
 
 

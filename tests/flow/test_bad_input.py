@@ -137,6 +137,16 @@ def test_a_folder_of_another_run_is_left_alone(tmp_path: Path, shell: Shell) -> 
     assert [path.name for path in run.iterdir()] == ["manifest.json"]
 
 
+def test_a_fresh_start_that_is_refused_leaves_the_old_run(tmp_path: Path, shell: Shell) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "manifest.json").write_text('{"name": "other", "plan_digest": "0123", "status": "complete"}')
+    (run / "decisions.parquet").write_bytes(b"kept")
+    plan = tiny_plan(tmp_path, market={"source": "none"})
+    refused(shell("run", plan, "--out", run, "--fresh"), "There is no market")
+    assert {path.name for path in run.iterdir()} == {"manifest.json", "decisions.parquet"}
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path, shell: Shell) -> None:
     run = tmp_path / "run"
     with sole_writer(run):
