@@ -174,7 +174,7 @@ def _other_spells(membership: pd.DataFrame, cut: Cut, delay: np.timedelta64 | No
 
 def _re_dated(stamps: pd.Series, later: BoolArray, rng: np.random.Generator) -> pd.Series:
     shift = np.where(later, rng.integers(1, _LATEST.astype(int) * 24, len(stamps)), 0)
-    shifted: pd.Series = pd.to_datetime(stamps) + pd.to_timedelta(shift, unit="h")
+    shifted: pd.Series = pd.to_datetime(stamps, utc=True) + pd.to_timedelta(shift, unit="h")
     return shifted
 
 

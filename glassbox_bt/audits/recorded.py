@@ -36,9 +36,8 @@ def fill_checks(subject: Subject) -> Iterator[Check]:
         price = _fill_price(store, str(strategy), orders, filled, gone)
         right = (orders["filled_shares"].to_numpy() == 0.0) | (orders["price"].to_numpy() == price)
         for column, good in (("filled_at", late), ("price", right)):
-            yield Check(
-                "clock of fills", str(strategy), column, None, "", bool(good.all()), _wrong_fills(orders, column, good, price)
-            )
+            detail = _wrong_fills(orders, column, good, price)
+            yield Check("clock of fills", str(strategy), column, None, "", bool(good.all()), detail)
 
 
 def clock_checks(walk: Walk) -> Iterator[Check]:

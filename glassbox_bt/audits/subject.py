@@ -91,9 +91,9 @@ def subject_of(run: Path) -> Subject:
         If the run is not finished, its market cannot be read any more or has changed, or the program has changed since.
     """
     manifest = _manifest(run)
+    _refuse_other_code(manifest)
     plan = plan_from(manifest["plan"], folder=str(manifest.get("plan_folder", ".")))
     raw = _raw(plan, manifest)
-    _refuse_other_code(manifest)
     store, stack = open_run_store(run, manifest), load_stack(plan)
     artefacts, records = ArtefactStore(run / "artefacts"), manifest["artefacts"]["modules"]
     walks = []
