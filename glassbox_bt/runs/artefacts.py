@@ -181,6 +181,7 @@ def digest_array(values: AnyArray) -> str:
     return hashlib.sha256(head + plain.tobytes()).hexdigest()
 
 
+@cache
 def library_versions() -> dict[str, str]:
     """Versions of the libraries whose numbers enter artefacts."""
     return {name: version(name) for name in NUMERIC_LIBRARIES}

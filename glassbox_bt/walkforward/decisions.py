@@ -84,6 +84,9 @@ class _Fitter(Protocol):
     @property
     def store(self) -> MarketStore: ...
 
+    @property
+    def silent(self) -> tuple[str, ...]: ...
+
     def table(self, module: str, split: str) -> pd.DataFrame: ...
 
 
@@ -112,7 +115,11 @@ class _Rows:
 
 
 def decisions_table(fitter: _Fitter, split: str, scene: _Scene, results: Sequence[BarrierResult]) -> pd.DataFrame:
-    """One row per member and day, columns of ``fused_decisions_*``; text columns are neutral while text is silent."""
+    """One row per member and day: the columns of ``fused_decisions_*`` in the order of spec 25.1, then what the house adds.
+
+    ``fusion_xai_summary`` tells the decision with its rules; ``fusion_learned_summary`` is what the learned layer said.
+    Text columns are neutral while text is silent; columns of any other silent module are empty.
+    """
     rows = _Rows(*np.nonzero(scene.member))
     base = pd.DataFrame(
         {
@@ -122,6 +129,10 @@ def decisions_table(fitter: _Fitter, split: str, scene: _Scene, results: Sequenc
         }
     )
     for module, columns in _taken_over().items():
+        if module in fitter.silent:
+            told_by = [SUMMARIES[module]] if module in SUMMARIES else []
+            base = base.assign(**dict.fromkeys(columns, np.nan), **dict.fromkeys(told_by, None))
+            continue
         table = fitter.table(module, split)
         there = [name for name in columns if name in table.columns]
         part = table[["date", "ticker", *there]]
