@@ -7,6 +7,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point: exit 0 on success, 2 with one clear line for bad input, 1 for a fault of the program."""
+    from glassbox_bt.runs.threads import pin_threads
+
+    pin_threads()
     from glassbox_bt.cli.app import run_app
 
     run_app()

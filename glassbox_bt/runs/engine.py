@@ -19,6 +19,7 @@ from queue import Empty
 from typing import Any, TypeVar
 
 from glassbox_bt.errors import WorkerError
+from glassbox_bt.runs.threads import one_thread, pin_threads
 
 __all__ = ["Event", "Progress", "run_tasks"]
 
@@ -27,7 +28,6 @@ Result = TypeVar("Result")
 Event = tuple[str, float]  # what is being done, and the share of it that is done
 Progress = Callable[[str, float], None]
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _events: Any = None  # the worker's end of the queue
 
 
@@ -38,10 +38,10 @@ def run_tasks(
 
     ``task`` must be importable by name. The first failure is raised once the running tasks have been cancelled.
     """
-    for name in _ONE_THREAD:
-        os.environ.setdefault(name, "1")
+    pin_threads()
     if workers <= 1 or len(jobs) <= 1:
-        return [task(job, progress) for job in jobs]
+        with one_thread():
+            return [task(job, progress) for job in jobs]
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
     manager.start(_end_with_parent, (os.getpid(),))
