@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.special import ndtr
 
 from glassbox_bt.market.view import Span
 from glassbox_bt.modules._attribution import RISKS
@@ -112,6 +113,7 @@ COLUMNS = (
     *(name for name in NUMERIC if "." in name and not name.startswith("log1p")),
     *CATEGORIES,
     *(f"position_sizing.{risk}_risk_available" for risk in RISKS),
+    "quantitative.risk_adjusted_quantitative_signal_standing",
     "quantitative.quantitative_risk_prob",
     "quantitative.top_delta_risk_driver",
     "quantitative.quantitative_rule_signal",
@@ -126,7 +128,9 @@ COLUMNS = (
 def read_rows(span: Span, known: BoolArray) -> dict[str, FloatArray]:
     """Today's values of `COLUMNS` for the rows of ``known``, with text in its neutral state where there is none.
 
-    Adds ``text_available``, the neutral ``text_score``, ``text_risk``, ``text_confidence`` and ``event_count``, and the
+    Adds ``quantitative_branch``, the quantitative signal as fusion weighs it: its standing within its own fit, put on
+    [-1, 1] by the normal distribution. (Its rank will not do: train days are ranked on each fold's own scale, later days on
+    the frozen one.) Adds ``text_available``, the neutral ``text_score``, ``text_risk``, ``text_confidence`` and ``event_count``, and the
     interactions of the two branches.
     """
     rows = {column: today(span, column)[known] for column in COLUMNS}
@@ -143,6 +147,8 @@ def read_rows(span: Span, known: BoolArray) -> dict[str, FloatArray]:
     rows["text_score"] = np.where(text, rows["qualitative.qualitative_score"], 0.0)
     rows["text_risk"] = np.where(text, rows["qualitative.qualitative_risk_score"], 0.5)
     rows["text_confidence"] = np.where(text, confidence, 0.0)
+    standing = rows["quantitative.risk_adjusted_quantitative_signal_standing"]
+    rows["quantitative_branch"] = 2.0 * ndtr(standing) - 1.0
     rows |= _neutral_categories(rows, text)
     return rows | _interactions(rows)
 
@@ -150,6 +156,7 @@ def read_rows(span: Span, known: BoolArray) -> dict[str, FloatArray]:
 def features(rows: Row) -> FloatArray:
     """The feature matrix (n_rows, 93), NaN where a value is not known."""
     derived = {
+        "quantitative.risk_adjusted_quantitative_signal": rows["quantitative_branch"],
         "recommended_capital_pct": 100.0 * rows["position_sizing.recommended_capital_fraction"],
         **{log: np.log1p(rows[count]) for log, count in zip(LOG_COUNTS, COUNTS, strict=True)},
     }
@@ -167,8 +174,7 @@ def prior(rows: Row) -> FloatArray:
 
 def branches(rows: Row) -> FloatArray:
     """Signals of the two branches, (n_rows, 2); text is 0 where there is none."""
-    quant = rows["quantitative.risk_adjusted_quantitative_signal"]
-    return np.stack([quant, rows["text_score"]], axis=1)
+    return np.stack([rows["quantitative_branch"], rows["text_score"]], axis=1)
 
 
 def anchor_inputs(rows: Row) -> FloatArray:
@@ -202,8 +208,7 @@ def _neutral_categories(rows: Row, text: BoolArray) -> dict[str, FloatArray]:
 
 
 def _interactions(rows: Row) -> dict[str, FloatArray]:
-    signal = rows["quantitative.risk_adjusted_quantitative_signal"]
-    apart = np.abs(signal - rows["text_score"])
+    apart = np.abs(rows["quantitative_branch"] - rows["text_score"])
     confident = rows["quantitative.quantitative_confidence"] * rows["text_confidence"]
     crisis = rows["regime.regime_label_id"] == float(REGIMES.index("crisis"))
     crisis |= rows["regime.prob_crisis"] >= 0.5

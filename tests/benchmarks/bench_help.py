@@ -20,6 +20,6 @@ def test_help_against_bare_typer() -> None:
             times[name].append(perf_counter() - started)
             assert done.returncode == 0, done.stderr
     bare, ours = median(times["bare"]), median(times["ours"])
-    print(
-        f"\nbare typer --help {bare:6.3f} s\nglassbox --help   {ours:6.3f} s\nmore              {ours - bare:6.3f} s, ratio {ours / bare:.1f}"
-    )
+    print(f"\nbare typer --help {bare:6.3f} s")
+    print(f"glassbox --help   {ours:6.3f} s")
+    print(f"more              {ours - bare:6.3f} s, ratio {ours / bare:.1f}")

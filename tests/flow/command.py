@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+def heed_interrupts() -> None:
+    """A shell that runs the tests in the background lets its children ignore Ctrl-C; the command's own user does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def launch(*arguments: object, before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
     """The command as a process of its own, in a session of its own."""
     return subprocess.Popen(
@@ -63,7 +69,7 @@ def launch(*arguments: object, before: Callable[[], None] | None = None) -> subp
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=before,  # noqa: PLW1509 - the tests run one thread
+        preexec_fn=lambda: (heed_interrupts(), before() if before else None),  # noqa: PLW1509 - the tests run one thread
         start_new_session=True,
     )
 

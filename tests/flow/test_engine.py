@@ -16,7 +16,7 @@ import pytest
 from glassbox_bt.errors import MarketDataError, WorkerError
 from glassbox_bt.runs.engine import run_tasks
 from tests.flow import failing
-from tests.flow.command import ROOT, environment
+from tests.flow.command import ROOT, environment, heed_interrupts
 
 SCRIPT = "import sys; from pathlib import Path; from tests.flow.failing import *; interrupted_main(Path(sys.argv[1]))"
 
@@ -48,7 +48,12 @@ def children_of(pid: int) -> list[int]:
 def two_workers(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A parent with two workers that are at work, and all processes below it."""
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder)], env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SCRIPT, str(folder)],
+        env=environment(),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - the tests run one thread
     ) as parent:
         try:
             until(lambda: len(list(folder.iterdir())) == 2, "the workers did not start")
