@@ -130,8 +130,8 @@ def read_rows(span: Span, known: BoolArray) -> dict[str, FloatArray]:
 
     Adds ``quantitative_branch``, the quantitative signal as fusion weighs it: its standing within its own fit, put on
     [-1, 1] by the normal distribution. (Its rank will not do: train days are ranked on each fold's own scale, later days on
-    the frozen one.) Adds ``text_available``, the neutral ``text_score``, ``text_risk``, ``text_confidence`` and ``event_count``, and the
-    interactions of the two branches.
+    the frozen one.) Adds ``text_available``, the neutral ``text_score``, ``text_risk``, ``text_confidence`` and
+    ``event_count``, and the interactions of the two branches.
     """
     rows = {column: today(span, column)[known] for column in COLUMNS}
     for risk in RISKS:
