@@ -16,6 +16,7 @@ a read.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,14 +134,14 @@ def identity_of(plan: Plan, market: Market, device: str) -> dict[str, Any]:
     }
 
 
-def facts_of(plan: Plan, market: Market) -> Mapping[str, Any]:
+def facts_of(plan: Plan, market: Market, run: Path) -> Mapping[str, Any]:
     """What a manifest says before the walk begins."""
     return {
         "name": plan.name,
         "title": plan.title,
         "question": plan.question,
         "plan": plan.as_dict(),
-        "plan_folder": plan.folder,  # where a relative market folder starts
+        "plan_folder": os.path.relpath(plan.folder, run),  # where a relative market folder starts, seen from the run
         "silent_modules": sorted(plan.silent),
         "assumptions": plan.as_dict()["assumptions"],
         "reduced": plan.reduced,

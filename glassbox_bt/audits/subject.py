@@ -92,7 +92,7 @@ def subject_of(run: Path) -> Subject:
     """
     manifest = _manifest(run)
     _refuse_other_code(manifest)
-    plan = plan_from(manifest["plan"], folder=str(manifest.get("plan_folder", ".")))
+    plan = plan_from(manifest["plan"], folder=str((run / manifest["plan_folder"]).resolve()))
     raw = _raw(plan, manifest)
     store, stack = open_run_store(run, manifest), load_stack(plan)
     artefacts, records = ArtefactStore(run / "artefacts"), manifest["artefacts"]["modules"]

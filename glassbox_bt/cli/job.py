@@ -71,7 +71,7 @@ def main_job(plan: Plan, settings: JobSettings, progress: Progress) -> Path:
             return run / REPORT
         if settings.fresh:
             _empty(run)  # not before the new market could be read
-        manifest = Manifest.start(run, identity, backtest.facts_of(plan, market), former)
+        manifest = Manifest.start(run, identity, backtest.facts_of(plan, market, run), former)
         try:
             return _run_stages(plan, market, manifest, settings, progress)
         except BaseException as error:

@@ -135,7 +135,7 @@ class Choice:
             market = backtest.read_market(self.plan)
             if former is None:
                 identity = backtest.identity_of(self.plan, market, "cpu")
-                Manifest.start(self.run, identity, backtest.facts_of(self.plan, market))
+                Manifest.start(self.run, identity, backtest.facts_of(self.plan, market, self.run))
             store = open_store(backtest.stored(self.plan, market, ArtefactStore(self.run / "artefacts")).path)
             for chunk in self.chunks:
                 fitter = self._fitter(chunk, store, self.run / "artefacts")

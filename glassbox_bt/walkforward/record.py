@@ -99,7 +99,7 @@ def record_run(run: Path, store: MarketStore, market_digest: str, records: Seque
         "warnings": [words for record in records for words in record.warnings],
         "artefacts": {
             "market": market_digest,
-            "modules": [asdict(fit) for record in records for fit in record.fits],
+            "modules": [_seen_from(run, fit) for record in records for fit in record.fits],
         },
         "timings": [
             {
@@ -112,6 +112,14 @@ def record_run(run: Path, store: MarketStore, market_digest: str, records: Seque
             for fit in record.fits
         ],
     }
+
+
+def _seen_from(run: Path, fit: FitRecord) -> dict[str, Any]:
+    """The record with its paths relative to the run folder, so that the folder can be moved."""
+    plain = asdict(fit)
+    for part in plain["parts"]:
+        part["path"] = str(Path(part["path"]).relative_to(run))
+    return {**plain, "frozen": str(Path(fit.frozen).relative_to(run))}
 
 
 def record_module(run: Path, fit: FitRecord) -> None:
