@@ -24,7 +24,7 @@ from glassbox_bt.cli.job import JobSettings, main_job
 from glassbox_bt.decision.barrier import BarrierInputs
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.plan import load_stack, plan_from
-from glassbox_bt.types import Answers
+from glassbox_bt.types import Action, Answers
 from glassbox_bt.walkforward import replay
 from glassbox_bt.walkforward.record import record_chunk
 from tests.flow.command import Shell
@@ -73,8 +73,16 @@ def test_the_whole_stack_does_not_look_ahead(run: Path, shell: Shell) -> None:
 
 def test_a_policy_that_knows_tomorrows_answer_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def tomorrow(inputs: BarrierInputs, _answers: Mapping[str, Answers]) -> BarrierInputs:
-        signal = inputs.learned_position_multiplier
-        return dataclasses.replace(inputs, learned_position_multiplier=np.concatenate([signal[1:], signal[:1]]))
+        size, one = inputs.learned_position_multiplier, np.ones(inputs.learned_fusion_signal.shape)
+        return dataclasses.replace(
+            inputs,
+            learned_recommendation=one * Action.BUY,  # so that the size matters on every day
+            learned_fusion_signal=one,
+            learned_fusion_confidence=one,
+            learned_fusion_risk_score=0.0 * one,
+            quantitative_risk_score=0.0 * one,
+            learned_position_multiplier=np.concatenate([size[1:], size[:1]]),
+        )
 
     monkeypatch.setattr(replay, "POLICIES", {"glassbox": tomorrow})
     subject = subject_of(run)
