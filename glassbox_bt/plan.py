@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -29,9 +29,22 @@ from glassbox_bt.modules.base import Module
 from glassbox_bt.modules.stand_ins import Assumed
 from glassbox_bt.portfolio.costs import Costs
 
-__all__ = ["Chunk", "MarketPlan", "Plan", "load_stack", "load_strategies", "read_plan", "settings_from"]
+__all__ = [
+    "AblationPlan",
+    "Chunk",
+    "MarketPlan",
+    "Plan",
+    "StatisticsPlan",
+    "load_stack",
+    "load_strategies",
+    "plan_from",
+    "read_plan",
+    "settings_from",
+]
 
 T = TypeVar("T")
+
+ABLATION_SETS = ("modules", "rules", "modalities", "fusion", "execution")
 
 # What a plan may assume in place of a missing family: key in the plan to the output it stands for, and its factor (R15).
 ASSUMABLE: Mapping[str, Mapping[str, tuple[str, float]]] = {
@@ -83,6 +96,59 @@ class MarketPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AblationPlan:
+    """Which parts the main job takes out, one at a time, to see what they were worth.
+
+    Parameters
+    ----------
+    sets : tuple[str, ...]
+        Any of ``modules``, ``rules``, ``modalities``, ``fusion``, ``execution``; none by default.
+    depth : {"inference", "retrained"}
+        Whether the rest of the stack keeps its fits, or is fitted again without the part.
+    """
+
+    sets: tuple[str, ...] = ()
+    depth: Literal["inference", "retrained"] = "inference"
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.sets) - set(ABLATION_SETS))
+        if unknown:
+            raise PlanError(f"There is no set of ablations `{unknown[0]}`. There are: {', '.join(ABLATION_SETS)}.")
+        if len(set(self.sets)) != len(self.sets):
+            raise PlanError(f"`sets` names a set twice: {', '.join(self.sets)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsPlan:
+    """How much a difference must amount to, and how sure one must be of it; written before the run.
+
+    Parameters
+    ----------
+    level : float, default=0.95
+        Of every interval, in (0.5, 1); tests use 1 - level.
+    primary : {"sharpe", "annual_return"}
+        The measure that verdicts and corrections for many comparisons are about.
+    smallest_effect : float, default=0.5
+        The smallest difference of the primary measure that would matter to the reader; above 0.
+    n_boot : int, default=2000
+        Bootstrap samples, at least 100.
+    """
+
+    level: float = 0.95
+    primary: Literal["sharpe", "annual_return"] = "sharpe"
+    smallest_effect: float = 0.5
+    n_boot: int = 2000
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.level < 1.0:
+            raise PlanError(f"`level` must lie in (0.5, 1), got {self.level}.")
+        if not self.smallest_effect > 0.0:
+            raise PlanError(f"`smallest_effect` must be above 0, got {self.smallest_effect}.")
+        if self.n_boot < 100:
+            raise PlanError(f"`n_boot` must be at least 100, got {self.n_boot}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that decides the numbers of a run.
 
@@ -100,6 +166,12 @@ class Plan:
         Constants in place of a module whose family of data this market lacks; printed on the report's first screen.
     reduced : bool
         True where networks are smaller than the spec's; the report says so.
+    stand_ins : Mapping[str, str]
+        ``silent``, ``shuffled`` or ``frozen`` in place of a module's answers; for ablations (R28).
+    blank : tuple[str, ...]
+        Columns that no module may see: they read as missing; for ablations.
+    lag : int
+        Sessions by which every decision is late; for ablations.
     """
 
     name: str
@@ -117,11 +189,18 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     costs: Costs = field(default_factory=Costs)
     reduced: bool = False
+    stand_ins: Mapping[str, Literal["silent", "shuffled", "frozen"]] = field(default_factory=dict)
+    blank: tuple[str, ...] = ()
+    lag: int = 0
+    ablations: AblationPlan = field(default_factory=AblationPlan)
+    statistics: StatisticsPlan = field(default_factory=StatisticsPlan)
     folder: str = "."  # where relative paths start; not part of the digest
 
     def __post_init__(self) -> None:
         if not self.chunks:
             raise PlanError("The plan has no [[chunks]]. Add at least one with `train`, `validation` and `test`.")
+        if self.lag < 0:
+            raise PlanError(f"`lag` counts sessions and must be at least 0, got {self.lag}.")
         _refuse_overlap(self.chunks)
 
     def as_dict(self) -> dict[str, Any]:
@@ -140,6 +219,15 @@ class Plan:
         """The source with a relative folder made absolute."""
         path = Path(self.folder) / self.market.source
         return str(path.resolve()) if path.is_dir() else self.market.source
+
+
+TABLES: Mapping[str, type[Any]] = {
+    "rules": Rules,
+    "limits": Limits,
+    "costs": Costs,
+    "ablations": AblationPlan,
+    "statistics": StatisticsPlan,
+}
 
 
 def read_plan(path: Path) -> Plan:
@@ -171,7 +259,7 @@ def plan_from(table: Mapping[str, Any], folder: str = ".") -> Plan:
         "market": settings_from(MarketPlan, market, "market", universe=universe),
         "chunks": tuple(settings_from(Chunk, _table(c, "chunks"), f"chunks {i}") for i, c in enumerate(chunks, start=1)),
     }
-    for key, cls in (("rules", Rules), ("limits", Limits), ("costs", Costs)):
+    for key, cls in TABLES.items():
         parts[key] = settings_from(cls, _table(content.pop(key, {}), key), key)
     return settings_from(Plan, content, "the plan", folder=folder, **parts)
 

@@ -15,18 +15,17 @@ import numpy as np
 import pandas as pd
 
 from glassbox_bt.backtest import open_run_store, read_market
-from glassbox_bt.decision.stack import order
 from glassbox_bt.errors import InputError, RunFolderError
 from glassbox_bt.market.ingest import build_store
 from glassbox_bt.market.sources.raw import RawMarket
 from glassbox_bt.market.store import AnswerColumn, MarketStore
-from glassbox_bt.plan import Plan, load_stack, load_strategies, plan_from
-from glassbox_bt.runs.artefacts import ArtefactStore, code_digest
+from glassbox_bt.plan import Plan, load_strategies, plan_from
+from glassbox_bt.runs.artefacts import code_digest
 from glassbox_bt.runs.manifest import Manifest
 from glassbox_bt.types import IntArray
-from glassbox_bt.walkforward.answers import ModuleAnswers, load_part, silent_column
-from glassbox_bt.walkforward.chunks import chunk_days
-from glassbox_bt.walkforward.fitting import ChunkFitter, load_fitted
+from glassbox_bt.walkforward.answers import ModuleAnswers
+from glassbox_bt.walkforward.fitting import ChunkFitter
+from glassbox_bt.walkforward.restored import restored_walks
 from glassbox_bt.walkforward.rivals import Strategy
 
 __all__ = ["Build", "Subject", "Walk", "fit_folder", "on_store", "subject_of"]
@@ -94,23 +93,11 @@ def subject_of(run: Path) -> Subject:
     _refuse_other_code(manifest)
     plan = plan_from(manifest["plan"], folder=str((run / manifest["plan_folder"]).resolve()))
     raw = _raw(plan, manifest)
-    store, stack = open_run_store(run, manifest), load_stack(plan)
-    artefacts, records = ArtefactStore(run / "artefacts"), manifest["artefacts"]["modules"]
-    walks = []
-    for number, chunk in enumerate(plan.chunks, start=1):
-        fitter = ChunkFitter(
-            store=store,
-            stack=stack,
-            days=chunk_days(store, chunk, number),
-            artefacts=artefacts,
-            seed=plan.seed,
-            silent=plan.silent,
-            device=manifest["device"],
-        )
-        mine = {record["module"]: record for record in records if record["chunk"] == number}
-        for name in order(stack, plan.silent):
-            _restore(fitter, name, mine[name])
-        walks.append(Walk(fitter, {name: record["fits"] for name, record in mine.items()}))
+    fits: dict[int, dict[str, Sequence[Mapping[str, Any]]]] = {}
+    for record in manifest["artefacts"]["modules"]:
+        fits.setdefault(record["chunk"], {})[record["module"]] = record["fits"]
+    fitters = restored_walks(run, manifest, plan, open_run_store(run, manifest))
+    walks = [Walk(fitter, fits[fitter.days.number]) for fitter in fitters]
     rule, delist_return = plan.market.universe, plan.market.delist_return
     return Subject(
         raw=raw,
@@ -190,26 +177,3 @@ def _refuse_other_code(manifest: Mapping[str, Any]) -> None:
     for name, digest in manifest["code_digest"].items():
         if name != "glassbox_bt.cli.job" and code_digest(name) != digest:
             raise RunFolderError(f"`{name}` has changed since the run, so another stack would be audited. Run again first.")
-
-
-def _restore(fitter: ChunkFitter, name: str, record: Mapping[str, Any]) -> None:
-    """Offer the recorded answers of one module, as `ChunkFitter.take` did when they were made."""
-    module, days = fitter.stack[name], fitter.days
-    for read in module.reads:
-        owner, _, output = read.column.partition(".")
-        if owner in fitter.silent and read.column not in fitter.columns:
-            here = np.arange(days.first, days.last + 1, dtype=np.int64)
-            fitter.columns[read.column] = silent_column(output, here, fitter.assets)
-    root = fitter.artefacts.root
-    places = [(part["split"], root / "answers" / part["digest"]) for part in record["parts"]]
-    parts = [load_part(place) for _, place in places]
-    first = min(int(part.answers.days[0]) for part in parts)
-    known_days = np.arange(first, days.last + 1, dtype=np.int64)
-    given = ModuleAnswers.assemble(name, known_days, fitter.assets, parts, in_sample=module.self_supervised)
-    fitter.answers[name] = given
-    fitter.columns.update(given.columns())
-    frozen = Path(record["frozen"])
-    fitter.fitted[name] = load_fitted(module, root / frozen.parent.name / frozen.name)
-    for split, place in places:
-        if split != "lead":
-            fitter.tables.setdefault((name, split), []).append(place / "table.parquet")
