@@ -31,7 +31,7 @@ def stack() -> dict[str, Module]:
     from glassbox_bt.modules.risk.liquidity import Liquidity
     from glassbox_bt.modules.risk.position_sizing import PositionSizing
     from glassbox_bt.modules.risk.var import HistoricalVar
-    from glassbox_bt.modules.risk.volatility import GarchVolatility
+    from glassbox_bt.modules.risk.volatility_garch import GarchVolatility
 
     modules: tuple[Module, ...] = (
         TemporalEncoder(),

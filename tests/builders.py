@@ -10,6 +10,7 @@ import pandas as pd
 from glassbox_bt.market.features import build_features
 from glassbox_bt.market.labels import build_labels
 from glassbox_bt.market.store import MarketStore
+from glassbox_bt.market.tail_labels import build_tail_labels
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray
 
 __all__ = ["base_columns", "store_of", "tiny_store"]
@@ -51,7 +52,8 @@ def store_of(base: Mapping[str, AnyArray]) -> MarketStore:
         decided_at=decided_at,
         tickers=tuple(f"N{i:02d}" for i in range(n_assets)),
         columns=dict(base) | build_features(base),
-        labels=build_labels(base, decided_at, has_opens=has_opens),
+        labels=build_labels(base, decided_at, has_opens=has_opens)
+        | build_tail_labels(base, decided_at, has_opens=has_opens),
         facts={"name": "tiny", "has_opens": has_opens, "benchmark": "equal weight"},
     )
 

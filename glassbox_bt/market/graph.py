@@ -25,11 +25,13 @@ __all__ = [
     "Edges",
     "GraphRule",
     "Snapshot",
+    "correlations",
     "edge_table",
     "node_table",
     "sectors_as_of",
     "snapshot_days",
     "snapshots",
+    "strongest",
 ]
 
 RELATIONS = (
@@ -253,13 +255,13 @@ class _Nodes:
 
 def _snapshot(columns: Mapping[str, AnyArray], day: int, nodes: IntArray, sector: StrArray, rule: GraphRule) -> Snapshot:
     known = _nodes(columns, day, nodes, sector, rule)
-    correlation, n_obs = _correlations(known.returns, known.returns, rule.min_observed)
+    correlation, n_obs = correlations(known.returns, known.returns, rule.min_observed)
     pairs = np.isfinite(correlation) & ~np.eye(len(nodes), dtype=bool)
     n_pairs = int(pairs.sum())
 
     def edges(strength: FloatArray) -> Edges:
         passes = pairs & (strength > rule.min_correlation)
-        source, target = _selected(strength, passes, rule.max_neighbours)
+        source, target = strongest(strength, passes, rule.max_neighbours)
         values = correlation[source, target]
         vector = _relations(known, source, target, values, rule) if rule.relations else None
         return Edges(nodes[source], nodes[target], values, n_obs[source, target], vector)
@@ -288,7 +290,7 @@ def _nodes(columns: Mapping[str, AnyArray], day: int, nodes: IntArray, sector: S
     benchmark = np.array(columns["benchmark_log_return_1d"][rows], dtype=np.float64)
     minimum = -(-rule.long_window * 7 // 10)
     recent = np.ascontiguousarray(returns[:, -rule.window :])
-    market, _ = _correlations(recent, benchmark[None, -rule.window :].copy(), rule.min_observed)
+    market, _ = correlations(recent, benchmark[None, -rule.window :].copy(), rule.min_observed)
     return _Nodes(
         returns=recent,
         money=np.ascontiguousarray(money[:, -rule.window :]),
@@ -299,7 +301,7 @@ def _nodes(columns: Mapping[str, AnyArray], day: int, nodes: IntArray, sector: S
     )
 
 
-def _selected(strength: FloatArray, passes: BoolArray, most: int) -> tuple[IntArray, IntArray]:
+def strongest(strength: FloatArray, passes: BoolArray, most: int) -> tuple[IntArray, IntArray]:
     """Edges among the ``most`` strongest of either end; ties go to the earlier node."""
     order = np.argsort(np.where(passes, -strength, np.inf), axis=1, kind="stable")[:, :most]
     chosen = np.zeros_like(passes)
@@ -316,7 +318,7 @@ def _relations(known: _Nodes, source: IntArray, target: IntArray, correlation: F
         cap_ratio = np.minimum(left_cap, right_cap) / np.maximum(left_cap, right_cap)
         log_money = np.log(known.money)
     log_money[~np.isfinite(log_money)] = np.nan
-    volume, _ = _correlations(log_money, log_money, rule.min_observed)
+    volume, _ = correlations(log_money, log_money, rule.min_observed)
     left, right = known.benchmark_correlation[source], known.benchmark_correlation[target]
     left_over = np.sqrt((1.0 - left**2) * (1.0 - right**2))
     out[:, 0] = correlation
@@ -338,7 +340,7 @@ def _sector_similarity(known: _Nodes, minimum: int) -> FloatArray:
         rows = known.returns[known.sector == name]
         n_seen = np.isfinite(rows).sum(axis=0)
         np.divide(np.nansum(rows, axis=0), n_seen, out=means[number], where=n_seen > 0)
-    between, _ = _correlations(means, means, minimum)
+    between, _ = correlations(means, means, minimum)
     padded = np.full((len(names) + 1, len(names) + 1), np.nan)  # row -1: no sector
     padded[:-1, :-1] = (between + 1.0) / 2.0
     by_pair: FloatArray = padded[np.ix_(member, member)]
@@ -346,7 +348,7 @@ def _sector_similarity(known: _Nodes, minimum: int) -> FloatArray:
 
 
 @njit(cache=True)
-def _correlations(left: FloatArray, right: FloatArray, minimum: int) -> tuple[FloatArray, IntArray]:
+def correlations(left: FloatArray, right: FloatArray, minimum: int) -> tuple[FloatArray, IntArray]:
     """Pearson correlation of each row of ``left`` with each of ``right`` where both are finite."""
     out = np.full((left.shape[0], right.shape[0]), np.nan)
     n_obs = np.zeros(out.shape, dtype=np.int64)

@@ -170,8 +170,10 @@ def _features(columns: Mapping[str, AnyArray], features: Features | None) -> dic
 
 def _labels(columns: Mapping[str, AnyArray], clock: Sessions, has_opens: bool) -> dict[str, Label]:
     from glassbox_bt.market.labels import build_labels
+    from glassbox_bt.market.tail_labels import build_tail_labels
 
-    return build_labels(columns, clock.closes_at, has_opens=has_opens)
+    outcomes = build_labels(columns, clock.closes_at, has_opens=has_opens)
+    return outcomes | build_tail_labels(columns, clock.closes_at, has_opens=has_opens)
 
 
 def _records(market: RawMarket, clock: Sessions, known_at: KnownAt, universe: Universe) -> dict[str, pd.DataFrame]:

@@ -23,9 +23,10 @@ from numba import njit
 from glassbox_bt.market.store import Label
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray
 
-__all__ = ["LABELS", "build_labels"]
+__all__ = ["LABELS", "build_labels", "forward_returns", "known_later"]
 
-_RETURN, _VOL, _DRAWDOWN, _EXCURSION = range(4)
+_RETURN, _VOL, _DRAWDOWN, _EXCURSION, _RECOVERY = range(5)
+_SHALLOW = 0.005  # a smaller drawdown is nothing to recover from (spec §12)
 
 LABELS: Mapping[str, tuple[int, int]] = {
     "forward_log_return_5d": (_RETURN, 5),
@@ -35,6 +36,8 @@ LABELS: Mapping[str, tuple[int, int]] = {
     "forward_vol_30d": (_VOL, 30),
     "forward_drawdown_10d": (_DRAWDOWN, 10),
     "forward_drawdown_30d": (_DRAWDOWN, 30),
+    "forward_recovery_days_10d": (_RECOVERY, 10),
+    "forward_recovery_days_30d": (_RECOVERY, 30),
     "forward_excursion_5d": (_EXCURSION, 5),
 }
 """Name to (kind of outcome, length of the path in sessions)."""
@@ -50,6 +53,8 @@ def build_labels(columns: Mapping[str, AnyArray], decided_at: AnyArray, *, has_o
       would understate a day. Missing where the name was booked out before 90 % of the path.
     * ``forward_drawdown_*``: largest fall of the closes from their running peak, which starts at
       the entry; a positive fraction, clipped to 0.8.
+    * ``forward_recovery_days_*``: sessions from the trough of that fall back to its peak; the length of the path where the
+      peak is not reached again within it, 0 where the fall is under 0.5 %. The first trough counts where two are alike.
     * ``forward_excursion_*``: highest high plus lowest low of the path over entry, less 2: how far
       it went for the position less how far against it. Closes where a bar has no high or low.
 
@@ -73,10 +78,23 @@ def build_labels(columns: Mapping[str, AnyArray], decided_at: AnyArray, *, has_o
     return {
         name: Label(
             values=np.ascontiguousarray(_outcomes(entry, bars, horizon, delay, kind).T),
-            known_at=_shifted(decided_at, horizon + delay - 1),
+            known_at=known_later(decided_at, horizon + delay - 1),
         )
         for name, (kind, horizon) in LABELS.items()
     }
+
+
+def forward_returns(columns: Mapping[str, AnyArray], horizon: int, *, has_opens: bool) -> tuple[FloatArray, int]:
+    """Log returns over ``horizon`` sessions from each decision, as in `build_labels`, and when they are known.
+
+    Returns
+    -------
+    tuple
+        Returns (n_sessions, n_assets), and the number of sessions after the decision at whose close they are known.
+    """
+    delay = 1 if has_opens else 2
+    outcomes = _outcomes(_entry(columns, has_opens), _bars(columns), horizon, delay, _RETURN)
+    return np.ascontiguousarray(outcomes.T), horizon + delay - 1
 
 
 def _entry(columns: Mapping[str, AnyArray], has_opens: bool) -> FloatArray:
@@ -103,7 +121,8 @@ def _bars(
     return bar(close), bar(columns["high"]), bar(columns["low"]), np.ascontiguousarray(booked_out.T)
 
 
-def _shifted(decided_at: AnyArray, sessions: int) -> AnyArray:
+def known_later(decided_at: AnyArray, sessions: int) -> AnyArray:
+    """The decision time ``sessions`` sessions after each one; NaT where the data end before."""
     known_at = np.full(decided_at.shape, np.datetime64("NaT"), dtype=decided_at.dtype)
     if sessions < len(decided_at):
         known_at[:-sessions] = decided_at[sessions:]
@@ -135,6 +154,8 @@ def _outcomes(
                 out[asset, day] = _log_return(price, close[asset, stop - 1])
             elif kind == _DRAWDOWN:
                 out[asset, day] = _drawdown(price, close[asset, first:stop])
+            elif kind == _RECOVERY:
+                out[asset, day] = _recovery(price, close[asset, first:stop], horizon)
             elif kind == _EXCURSION:
                 out[asset, day] = _excursion(price, high[asset, first:stop], low[asset, first:stop])
             elif not booked_out[asset, stop - 1]:
@@ -192,6 +213,22 @@ def _drawdown(entry: float, close: FloatArray) -> float:
             peak = max(peak, price)
             deepest = max(deepest, 1.0 - price / peak)
     return float(min(0.8, deepest))
+
+
+@njit(cache=True)
+def _recovery(entry: float, close: FloatArray, horizon: int) -> float:
+    peak, deepest, trough, before = entry, 0.0, -1, entry
+    for at in range(close.size):
+        if np.isfinite(close[at]):
+            peak = max(peak, close[at])
+            if 1.0 - close[at] / peak > deepest:
+                deepest, trough, before = 1.0 - close[at] / peak, at, peak
+    if deepest < _SHALLOW:
+        return 0.0
+    for at in range(trough + 1, close.size):
+        if close[at] >= before:  # NaN compares False
+            return float(at - trough)
+    return float(horizon)
 
 
 @njit(cache=True)

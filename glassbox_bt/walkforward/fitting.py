@@ -4,7 +4,8 @@
 2. A *rule* answers every day: it knows nothing but its window.
 3. A *self-supervised encoder* is fitted once on train; on train its answers are in sample, and marked so.
 4. A *learned module of layer l* is fitted on train blocks l..k-1 to answer block k, and on l..5 to answer validation and
-   test. Its rank scale is then frozen on those out-of-fold answers (R14).
+   test. Its rank scale is then frozen on those out-of-fold answers (R14), and so is the calibration of a module that has
+   ``with_outcomes(answers, labels)``: on what came of them by the end of train.
 5. Each fit and each run of answers is an artefact whose key holds the digest of everything that was handed over (`digests`).
 """
 
@@ -188,22 +189,27 @@ class ChunkFitter:
         return made
 
     def _freeze(self, module: Module, fit: Made, parts: Sequence[tuple[Part, Made]]) -> Made:
-        """The final fit with its rank scale frozen on the out-of-fold answers of train."""
+        """The final fit with its rank scale, and a calibration if it has one, frozen on the out-of-fold answers of train."""
         fitted = load_fitted(module, fit.path)
-        refer = getattr(fitted, "with_reference", None)
+        refer, learn = getattr(fitted, "with_reference", None), getattr(fitted, "with_outcomes", None)
         if refer is None:
             return fit
-        key = {
+        key: dict[str, Any] = {
             "fit": fit.digest,
             "reference": [made.digest for _, made in parts],
             "code": code_digest(type(module).__module__),
         }
+        days = self._train_days(parts)
+        labels = self.store.train_view(days, (), module.learns_from, self.assets).labels if learn else {}
+        if learn:
+            key["outcomes"] = {name: digest_array(values) for name, values in labels.items()}
 
         def make(folder: Path) -> None:
             shutil.copytree(fit.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("key.json"))
             given = [part for part, _ in parts]
-            oof = ModuleAnswers.assemble(module.name, self._train_days(parts), self.assets, given, in_sample=False)
-            save_fitted(folder, refer(oof.on(oof.days)).state())
+            oof = ModuleAnswers.assemble(module.name, days, self.assets, given, in_sample=False).on(days)
+            ranked = refer(oof)
+            save_fitted(folder, (ranked.with_outcomes(oof, labels) if learn else ranked).state())
 
         return self.artefacts.get_or_make("frozen", key, make)
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from glassbox_bt.errors import ContractError
 from glassbox_bt.market.view import Span
+from glassbox_bt.modules.names import names_of
 from glassbox_bt.runs.artefacts import write_whole
 from glassbox_bt.types import Answers, AnyArray, Reason, StrArray
 
@@ -25,12 +26,16 @@ def answers_table(module: Any, span: Span, answers: Answers, texts: StrArray) ->
     """One module's answers for the members of each day, coded outputs in words, ``xai_summary`` per row."""
     day, asset = np.nonzero(span.member)
     vocabulary: Mapping[str, Sequence[str]] = getattr(module, "vocabulary", {})
+    named: Sequence[str] = getattr(module, "name_outputs", ())
     table: dict[str, Any] = {"ticker": np.array(span.tickers, dtype=object)[asset], "date": span.dates[day]}
     for name, values in answers.outputs.items():
         if FORBIDDEN.match(name):
             raise ContractError(f"`{answers.module}` output `{name}` is named like a label. Rename it.")
         rows = values[day, asset]
-        table[name] = _in_words(rows, vocabulary[name]) if name in vocabulary else _flat(rows)
+        if name in named:
+            table[name] = names_of(rows, span.tickers)
+        else:
+            table[name] = _in_words(rows, vocabulary[name]) if name in vocabulary else _flat(rows)
         if name in ALIASES:
             table[ALIASES[name]] = table[name]
     if hasattr(module, "reduction_reasons"):

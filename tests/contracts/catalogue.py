@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from glassbox_bt.modules.analysts.quantitative import QuantitativeAnalyst
 from glassbox_bt.modules.analysts.technical import TechnicalAnalyst
 from glassbox_bt.modules.base import Module
 from glassbox_bt.modules.encoders.temporal import TemporalEncoder
 from glassbox_bt.modules.fusion import LearnedFusion
+from glassbox_bt.modules.risk.contagion import StemGnnContagion
 from glassbox_bt.modules.risk.cvar import HistoricalCvar
+from glassbox_bt.modules.risk.drawdown import Drawdown
 from glassbox_bt.modules.risk.liquidity import Liquidity
 from glassbox_bt.modules.risk.position_sizing import PositionSizing
 from glassbox_bt.modules.risk.var import HistoricalVar
-from glassbox_bt.modules.risk.volatility import GarchVolatility
+from glassbox_bt.modules.risk.volatility import Volatility
+from glassbox_bt.modules.risk.volatility_garch import Garch, GarchVolatility
 from glassbox_bt.modules.stand_ins import Assumed, Silent
 
 __all__ = ["MODULES"]
+
+CONTAGION: dict[str, Any] = {
+    **{"memory": 252, "min_names": 3, "fewest_neighbours": 4, "hidden": 4, "terms": 3, "multi": 1, "blocks": 1},
+    **{"dropout": 0.1, "shuffles": 9, "epochs": 2, "batch_size": 32, "learning_rate": 1e-2, "rows_share": 0.5},
+}
 
 MODULES: tuple[Module, ...] = (
     TemporalEncoder(width=8, layers=1, heads=2, feed_forward=16, epochs=2, learning_rate=1e-3),
@@ -23,6 +33,18 @@ MODULES: tuple[Module, ...] = (
     TechnicalAnalyst(variant="anchor"),
     TechnicalAnalyst(variant="network", hidden=4, attention=4, epochs=2, batch_size=128),
     GarchVolatility(window=260, min_observed=200, refit_months=2),
+    Garch(window=260, min_observed=200, refit_months=3),
+    Garch(form="egarch", window=260, min_observed=200, refit_months=6),
+    Garch(form="gjr", window=260, min_observed=200, refit_months=6),
+    Drawdown(cell="gru", hidden=4, attention=4, epochs=2, batch_size=128),
+    Drawdown(variant="anchor"),
+    Drawdown(variant="network", hidden=4, attention=4, epochs=2, batch_size=128),
+    Volatility(hidden=8, epochs=2, batch_size=128),
+    Volatility(variant="anchor"),
+    Volatility(variant="network", hidden=8, epochs=2, batch_size=128),
+    StemGnnContagion(**CONTAGION),
+    StemGnnContagion(**CONTAGION, variant="anchor"),
+    StemGnnContagion(**CONTAGION, variant="network", dense_up_to=0),
     HistoricalVar(),
     HistoricalCvar(),
     Liquidity(),

@@ -27,8 +27,9 @@ LABEL_LIKE = re.compile(r"^(target|true|future|forward|label)_")
 
 
 def ident(module: Module) -> str:
-    variant = getattr(module, "variant", "")
-    return f"{module.name}-{variant}" if variant else module.name
+    variant = getattr(module, "variant", getattr(module, "form", ""))
+    learned = "" if module.learns_from or not variant else "-rule"
+    return f"{module.name}-{variant}{learned}" if variant else module.name
 
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=ident)
@@ -41,8 +42,8 @@ def market() -> MarketStore:
 
 @cache
 def columns(name: str) -> Mapping[str, AnswerColumn]:
-    module = next(one for one in MODULES if one.name == name)
-    return upstream(market(), module.reads, seed=5)
+    reads = [read for one in MODULES if one.name == name for read in one.reads]
+    return upstream(market(), reads, seed=5)
 
 
 def assets() -> IntArray:

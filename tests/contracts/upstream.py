@@ -16,6 +16,10 @@ WIDTH = 8  # of the made-up embedding
 SILENT = ("text_encoder", "sentiment", "news", "qualitative", "drawdown", "contagion", "regime")
 RANGES = {  # where it is not [0, 1]
     "technical.momentum_score": (-1.0, 1.0),
+    "garch.vol_10d": (0.05, 0.9),
+    "garch.vol_30d": (0.05, 0.9),
+    "garch.ewma_vol": (0.05, 0.9),
+    "garch.recent_vol": (0.05, 0.9),
     "volatility.vol_10d": (0.05, 0.9),
     "volatility.vol_30d": (0.05, 0.9),
     "volatility.garch_vol": (0.05, 0.9),

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,7 +75,8 @@ def test_the_bar_of_the_decision_is_no_part_of_its_outcome(has_opens: bool) -> N
     after = values_of(moved, has_opens=has_opens)
     for name in LABELS:
         assert before[name][30] == after[name][30]
-        assert before[name][29] != after[name][29]
+        if "recovery" not in name:  # a peak that is not reached again is none the nearer for being higher
+            assert before[name][29] != after[name][29]
 
 
 @pytest.mark.parametrize("has_opens", [True, False])
@@ -105,9 +107,73 @@ def test_outcomes_equal_their_definition(seed: int, has_opens: bool) -> None:
         returns = np.diff(np.log(close[21 : start + horizon]))
         expected = returns.std() * np.sqrt(252)
         assert values[f"forward_vol_{horizon}d"][day] == pytest.approx(expected)
+        peaks = np.maximum.accumulate(path)
+        trough = int((1.0 - path / peaks).argmax())
+        back = np.flatnonzero(path[trough:] >= peaks[trough])
+        shallow = drawdown.max() < 0.005
+        sessions = 0.0 if shallow else float(back[0]) if len(back) else float(horizon)
+        assert values[f"forward_recovery_days_{horizon}d"][day] == sessions
     favourable = max(entry, high[start : start + 5].max()) / entry - 1.0
     adverse = 1.0 - min(entry, low[start : start + 5].min()) / entry
     assert values["forward_excursion_5d"][day] == pytest.approx(favourable - adverse, abs=1e-12)
+
+
+def test_recovery_counts_sessions_from_the_trough_to_the_former_peak() -> None:
+    close = np.full(60, 100.0)
+    close[20:26] = [110.0, 104.0, 99.0, 105.0, 109.9, 110.0]  # peak on row 20, trough on 22, back on 25
+    values = values_of(one_name(close))
+    assert values["forward_recovery_days_10d"][18] == 3.0
+    assert values["forward_recovery_days_10d"][14] == 10.0  # its path ends on row 24, a session too early
+    assert values["forward_recovery_days_30d"][14] == 3.0
+    dip = np.full(60, 100.0)
+    dip[20] = 99.6
+    assert values_of(one_name(dip))["forward_recovery_days_10d"][15] == 0.0  # 0.4 % is nothing to recover from
+    gone = np.full(60, 100.0)
+    gone[20:] = np.nan
+    booked = values_of(one_name(gone, delist_price=delisted_on(21, 40.0, 60)))
+    assert booked["forward_recovery_days_30d"][15] == 30.0
+
+
+def stacked_and_filled(close: FloatArray) -> FloatArray:
+    """The fault of D-DRW-02: gaps filled along the stacked table, then backwards, before it is parted by name."""
+    long = pd.Series(close.T.ravel()).ffill().bfill()
+    return np.asarray(long, dtype=np.float64).reshape(close.T.shape).T
+
+
+def leaks_across_names(label: Callable[[FloatArray], FloatArray], close: FloatArray) -> bool:
+    """Whether the outcomes of one name change with the prices of another."""
+    moved = close.copy()
+    moved[:, 0] *= np.linspace(1.0, 3.0, len(close))
+    return not np.array_equal(label(close)[:, 1:], label(moved)[:, 1:], equal_nan=True)
+
+
+def sees_later_prices(label: Callable[[FloatArray], FloatArray], close: FloatArray, until: int) -> bool:
+    """Whether outcomes that end before session ``until`` change when the prices after it do."""
+    cut = close.copy()
+    cut[until:] = np.nan
+    return not np.array_equal(label(close)[: until - 31], label(cut)[: until - 31], equal_nan=True)
+
+
+def test_d_drw_02_no_price_flows_into_the_next_name_nor_back_in_time() -> None:
+    close = base_columns(n_sessions=90, n_assets=3, seed=4)["close"].copy()
+    close[:12, 1] = np.nan  # listed late
+    close[-3:, 0] = np.nan
+
+    def honest(prices: FloatArray) -> FloatArray:
+        columns = dict.fromkeys(("open", "high", "low", "close"), prices)
+        built = labels_of({**columns, "tradable": np.isfinite(prices).astype(np.float64)})
+        return built["forward_drawdown_30d"].values
+
+    def faulty(prices: FloatArray) -> FloatArray:
+        return honest(stacked_and_filled(prices))
+
+    assert leaks_across_names(faulty, close)
+    assert not leaks_across_names(honest, close)
+    halted = close.copy()
+    halted[38:42, 2] = np.nan
+    halted[:40, 1] = np.nan  # not listed before session 40, and the filled table has it from the start
+    assert sees_later_prices(lambda prices: honest(pd.DataFrame(prices).bfill().to_numpy()), halted, 40)
+    assert not sees_later_prices(honest, halted, 40)
 
 
 def test_a_constant_market_has_no_outcome_to_speak_of() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from glassbox_bt.market.sources.raw import RawMarket, fingerprint
 from glassbox_bt.market.sources.synthetic import SyntheticMarket
 from glassbox_bt.market.sources.synthetic_record import SyntheticTruth
 from glassbox_bt.market.store import MarketStore
+from glassbox_bt.types import AnyArray
 
 SMALL = SyntheticMarket(seed=2, n_names=6, first="2010-01-04", last="2012-12-31", halts=6, splits=3)
 
@@ -164,11 +166,93 @@ def test_volatility_follows_the_regime_and_the_fear_index_is_late() -> None:
     np.testing.assert_array_equal(store.columns["macro.VIX_CLOSE"][1:], vix[:-1])
 
 
+@cache
+def shocked(**settings: Any) -> RawMarket:
+    plain: dict[str, Any] = {"n_names": 20, "first": "2012-01-03", "halts": 0, "delistings": 0, "splits": 0, "text": False}
+    return SyntheticMarket(**{**plain, "tail_shocks": 0.003, **settings}).raw()
+
+
+def days_of(truth: SyntheticTruth) -> AnyArray:
+    """Where a shock fell, (n_sessions, n_names) in the order of ``names``."""
+    dates, tickers = truth.regimes["date"], list(truth.names["ticker"])
+    fell = np.zeros((len(dates), len(tickers)), dtype=bool)
+    fell[dates.searchsorted(truth.shocks["date"]), pd.Index(tickers).get_indexer(pd.Index(truth.shocks["ticker"]))] = True
+    return fell
+
+
+def test_shocks_are_what_the_record_says() -> None:
+    """Each takes eight conditional deviations off a name after the open; the market is else as it would be without."""
+    with_shocks, without = shocked(contagion=0.4), shocked(tail_shocks=0.0)
+    shocks, calm = (
+        np.log(made.prices["close"].to_numpy() / made.prices["open"].to_numpy()).reshape(20, -1).T
+        for made in (with_shocks, without)
+    )
+    fell = days_of(truth_of(with_shocks))
+    change = shocks - calm
+    typical = np.median(np.abs(calm), axis=0) * np.ones(fell.shape)
+    assert np.median(change[fell] / typical[fell]) < -6.0
+    assert np.abs(np.median(change[~fell] / typical[~fell])) < 0.3
+    gaps, dear = [], np.ones((len(fell) - 1, 20), dtype=bool)
+    for made in (with_shocks, without):
+        opens, closes = (made.prices[price].to_numpy().reshape(20, -1).T for price in ("open", "close"))
+        gaps.append(np.log(opens[1:] / closes[:-1]))
+        dear &= (opens[1:] > 5.0) & (closes[:-1] > 5.0)  # prices are rounded to 4 decimals
+    np.testing.assert_allclose(gaps[0][dear], gaps[1][dear], atol=1e-4)  # nothing at the open
+    pd.testing.assert_frame_equal(truth_of(with_shocks).regimes, truth_of(without).regimes)
+    assert len(truth_of(without).shocks) == len(truth_of(without).edges) == 0
+
+
+def test_shocks_travel_along_the_edges_and_nowhere_else() -> None:
+    truth = truth_of(shocked(contagion=0.4))
+    fell, tickers = days_of(truth), list(truth.names["ticker"])
+    assert (truth.edges.groupby("source").size() == 2).all()
+    assert (truth.edges["source"] != truth.edges["target"]).all()
+    later = np.stack([np.roll(fell, -ahead, axis=0) for ahead in range(1, 6)]).any(axis=0)
+    linked = np.zeros((20, 20), dtype=bool)  # source, target
+    for source, target in zip(truth.edges["source"], truth.edges["target"], strict=True):
+        linked[tickers.index(source), tickers.index(target)] = True
+    rate = (fell.astype(float).T @ later) / fell.sum(axis=0)[:, None]
+    usual = later.mean()
+    assert rate[linked].mean() - usual == pytest.approx(0.4, abs=0.07)
+    assert rate[~linked & ~np.eye(20, dtype=bool)].mean() < usual + 0.1  # neighbours of neighbours
+    passed = truth.shocks[truth.shocks["origin"] == "passed"]
+    edges = set(zip(truth.edges["source"], truth.edges["target"], strict=True))
+    assert set(zip(passed["source"], passed["ticker"], strict=True)) <= edges
+    assert (truth.shocks.loc[truth.shocks["origin"] == "own", "source"] == "").all()
+
+
+def test_shocks_do_not_lower_the_mean() -> None:
+    """What a name loses by shocks it gains on other days, so the drift says nothing of its neighbours."""
+    truth = truth_of(shocked(contagion=0.4, edge=0.0))
+    closes, calm = (
+        made.prices.pivot(index="date", columns="ticker", values="adj_close").to_numpy()
+        for made in (shocked(contagion=0.4, edge=0.0), shocked(tail_shocks=0.0, edge=0.0))
+    )
+    change = np.diff(np.log(closes), axis=0) - np.diff(np.log(calm), axis=0)
+    quarters = change[: len(change) // 60 * 60].mean(axis=1).reshape(-1, 60).mean(axis=1)  # shocks come in clusters
+    assert abs(quarters.mean()) < 3.0 * quarters.std() / np.sqrt(len(quarters))
+    assert 0.005 < days_of(truth).mean() < 0.03
+
+
+def test_without_contagion_shocks_stay_where_they_are() -> None:
+    truth = truth_of(shocked())
+    assert len(truth.edges) == 0
+    assert set(truth.shocks["origin"]) == {"own"}
+    noise = truth_of(shocked(contagion=0.4, noise_only=True))
+    assert len(noise.shocks) == len(noise.edges) == 0
+
+
+def test_a_market_says_what_was_planted_in_it() -> None:
+    cards = [" ".join(made.meta.card) for made in (shocked(contagion=0.4), shocked(tail_shocks=0.0))]
+    assert "passed on along 2 edges a name with probability 0.4" in cards[0]
+    assert "shocks" not in cards[1]
+
+
 def test_the_record_is_saved_as_csv(raw: RawMarket, tmp_path: Path) -> None:
     truth_of(raw).save(tmp_path)
     regimes = pd.read_csv(tmp_path / "regimes.csv")
     np.testing.assert_array_equal(regimes["regime"], truth_of(raw).regimes["regime"])
-    assert len(list(tmp_path.iterdir())) == 8
+    assert len(list(tmp_path.iterdir())) == 10
 
 
 def test_settings_come_by_name() -> None:
@@ -179,7 +263,17 @@ def test_settings_come_by_name() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"n_names": 1}, {"edge": 0.3}, {"text_edge": -0.1}, {"halts": -1}, {"n_regimes": 0}, {"n_names": 3, "delistings": 2}],
+    [
+        {"n_names": 1},
+        {"edge": 0.3},
+        {"text_edge": -0.1},
+        {"halts": -1},
+        {"n_regimes": 0},
+        {"n_names": 3, "delistings": 2},
+        {"tail_shocks": 0.06},
+        {"tail_shocks": 0.01, "contagion": 0.5},
+        {"contagion": 0.3},
+    ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(MarketDataError):

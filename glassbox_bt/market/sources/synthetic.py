@@ -15,12 +15,13 @@ Planted effects (none with ``noise_only``):
   the return of the next session is near 0.05, of the next 20 sessions near 0.13.
 * *text*: a headline with a sign moves the first open after it by one deviation, which nobody can trade on, and the five
   sessions from then on by ``text_edge`` deviations each.
+* *tail shocks* (none by default): sudden losses, passed on along directed edges (`synthetic_shocks`).
 * *market drift*: +10 % a year in the calmest regime down to -40 % in the wildest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from glassbox_bt.market.sources.synthetic_record import (
     draw_names,
     draw_regimes,
 )
+from glassbox_bt.market.sources.synthetic_shocks import LINKS, Shocks, draw_shocks
 from glassbox_bt.market.sources.synthetic_text import draw_text, text_effects
 from glassbox_bt.types import AnyArray, FloatArray, IntArray
 
@@ -70,6 +72,11 @@ class SyntheticMarket:
         (known at the close; the benchmark).
     n_regimes, sectors : int
         Volatility regimes and sectors, at least 1.
+    tail_shocks : float, default=0.0
+        Chance per session that a name suffers a shock of its own, in [0, 0.05]. Ignored with ``noise_only``.
+    contagion : float, default=0.0
+        Chance that a shock is passed on along each of the two edges that leave a name, in [0, 0.45]: at 0.5 shocks would
+        never end. It needs ``tail_shocks``. Ignored with ``noise_only``.
     """
 
     seed: int = 0
@@ -86,6 +93,8 @@ class SyntheticMarket:
     macro: bool = True
     n_regimes: int = 3
     sectors: int = 4
+    tail_shocks: float = 0.0
+    contagion: float = 0.0
 
     def __post_init__(self) -> None:
         least = {"n_names": 2, "halts": 0, "delistings": 0, "splits": 0, "n_regimes": 1, "sectors": 1}
@@ -96,6 +105,13 @@ class SyntheticMarket:
             raise MarketDataError(f"`edge` must lie in [0, 0.2], got {self.edge}.")
         if not 0.0 <= self.text_edge <= 1.0:
             raise MarketDataError(f"`text_edge` must lie in [0, 1], got {self.text_edge}.")
+        if not (0.0 <= self.tail_shocks <= 0.05 and 0.0 <= self.contagion <= 0.45):
+            raise MarketDataError(
+                "`tail_shocks` must lie in [0, 0.05] and `contagion` in [0, 0.45], got "
+                f"{self.tail_shocks} and {self.contagion}."
+            )
+        if self.contagion > 0.0 and self.tail_shocks == 0.0:
+            raise MarketDataError(f"`contagion` ({self.contagion}) has no shocks to pass on: set `tail_shocks` above 0.")
         if self.delistings > self.n_names - 2:
             raise MarketDataError(f"`delistings` must leave two names, got {self.delistings} of {self.n_names}.")
 
@@ -118,15 +134,17 @@ class SyntheticMarket:
         headlines = draw_text(draws, clock, names, 0.0 if self.noise_only else self.text_edge)
         if not self.text:
             headlines = headlines.iloc[:0]
+        shocks = _shocks(self, draws, clock.dates, names["ticker"].tolist())
+        effects = text_effects(headlines, names["ticker"].tolist(), len(clock.dates))
         paths = latent_paths(
             draws,
             names,
             multiplier,
             _drift(self, regime),
             0.0 if self.noise_only else self.edge,
-            text_effects(headlines, names["ticker"].tolist(), len(clock.dates)),
+            replace(effects, drift=effects.drift + shocks.moves),
         )
-        truth = _truth(self, draws, clock, names, (regime, multiplier, headlines), paths)
+        truth = _truth(self, draws, clock, names, (regime, multiplier, headlines, shocks), paths)
         announced = truth.delistings[truth.delistings["announced"].astype(bool)]
         return RawMarket(
             meta=_meta(self),
@@ -137,6 +155,11 @@ class SyntheticMarket:
             listings=announced[["ticker", "last_day", "delist_return"]] if len(announced) else None,
             truth=truth,
         )
+
+
+def _shocks(market: SyntheticMarket, draws: Draws, dates: AnyArray, tickers: list[str]) -> Shocks:
+    own, passed_on = (0.0, 0.0) if market.noise_only else (market.tail_shocks, market.contagion)
+    return draw_shocks(draws, dates, tickers, own, passed_on)
 
 
 def _drift(market: SyntheticMarket, regime: IntArray) -> FloatArray:
@@ -152,10 +175,10 @@ def _truth(
     draws: Draws,
     clock: Sessions,
     names: pd.DataFrame,
-    drawn: tuple[IntArray, FloatArray, pd.DataFrame],
+    drawn: tuple[IntArray, FloatArray, pd.DataFrame, Shocks],
     paths: Paths,
 ) -> SyntheticTruth:
-    regime, multiplier, headlines = drawn
+    regime, multiplier, headlines, shocks = drawn
     counts = Disturbances(market.halts, market.delistings, market.splits)
     halts, delistings, splits = draw_disturbances(draws, clock.dates, names["ticker"].to_numpy(), counts, market.noise_only)
     planted = not market.noise_only and market.edge > 0
@@ -177,6 +200,8 @@ def _truth(
         halts=halts,
         delistings=delistings,
         splits=splits,
+        edges=shocks.edges,
+        shocks=shocks.record,
     )
 
 
@@ -237,6 +262,11 @@ def _meta(market: SyntheticMarket) -> MarketMeta:
         if market.noise_only
         else f"Planted: a 20-session trend (edge {market.edge}), headlines (text_edge {market.text_edge}), drift by regime."
     )
+    if market.tail_shocks > 0.0 and not market.noise_only:
+        planted += (
+            f" Tail shocks with probability {market.tail_shocks} a session, passed on along {LINKS} edges a name with "
+            f"probability {market.contagion}."
+        )
     return MarketMeta(
         name="synthetic",
         price_basis="raw",

@@ -50,6 +50,9 @@ class SyntheticTruth:
         open of the first session, and to each of ``drift_sessions`` from it on, in conditional deviations.
     halts, delistings, splits : DataFrame
         ``ticker, first_day, last_day``; ``ticker, last_day, delist_return, announced``; ``ticker, day, ratio``.
+    edges, shocks : DataFrame
+        ``source, target, passed_on``; ``date, ticker, origin, source, size``: see `synthetic_shocks.Shocks`. Empty without
+        contagion and without tail shocks.
     """
 
     regimes: pd.DataFrame
@@ -60,6 +63,8 @@ class SyntheticTruth:
     halts: pd.DataFrame
     delistings: pd.DataFrame
     splits: pd.DataFrame
+    edges: pd.DataFrame
+    shocks: pd.DataFrame
 
     def save(self, folder: Path) -> None:
         """One CSV per part."""

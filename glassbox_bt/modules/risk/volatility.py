@@ -1,285 +1,306 @@
-"""How much will a name move? GARCH(1,1) by maximum likelihood, refitted on calendar month ends.
+"""How much will a name move? A GARCH forecast and realised volatility, combined and corrected by what a network sees.
 
-1. On the last session of every ``refit_months``-th month the model is estimated on the observed
-   returns of the trailing window (`_estimate`); it is used from the next session on.
-2. From the start of that window the variance is filtered day by day to the day asked (`_filter`).
-   An unobserved session is skipped: nothing was learned, so the forecast stays.
-3. The forecast for *h* sessions is the root of the mean variance of the coming *h*, annualised.
-
-Everything follows from the window of the day: one day and many days give the same numbers. No
-starting value is carried from one refit to the next.
+1. Logs of the volatility of the coming 10 and 30 sessions have an anchor: half the GARCH forecast (module `garch`), half a
+   ridge on realised volatilities of a day, a week, a month and a quarter (HAR). Together they beat either.
+2. A network on the embedding, the GARCH forecasts and the realised volatilities adds a residual that starts at zero. It
+   speaks only where it beat the anchor on the last part of train.
+3. Which third of train's volatility the coming 30 sessions will belong to is a trained head (D-VOL-02), and so is the
+   confidence: the probability that the error over ten sessions is smaller than the median one.
+4. The ledger of a forecast: how far GARCH, the recent past and the embedding each moved it from what it would be with that
+   group at its train mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
-from arch.univariate import GARCH, ConstantMean
-from numba import njit
-from numpy.typing import NDArray
 
-from glassbox_bt.errors import PlanError
-from glassbox_bt.market.view import Span
-from glassbox_bt.modules._attribution import per_row
-from glassbox_bt.modules.base import RuleModule, answers_of, reasons, rounded
-from glassbox_bt.types import Answers, AnyArray, BoolArray, FloatArray, IntArray, Kind, Read, Reason, StrArray
+from glassbox_bt.errors import PlanError, TrainingError
+from glassbox_bt.market.view import Span, TrainView
+from glassbox_bt.modules._attribution import Counterfactual, Gradients, normalised, per_row
+from glassbox_bt.modules._reading import laid_out
+from glassbox_bt.modules._training import Schedule, holdout_split
+from glassbox_bt.modules._volatility_inputs import GROUPS, LABELS, READS, embeddings, inputs, outcomes, unknown
+from glassbox_bt.modules._volatility_model import TrainRows, VolatilityModel, rated, third_of, train
+from glassbox_bt.modules._volatility_network import VolatilitySizes
+from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState, answers_of, rounded
+from glassbox_bt.types import Answers, AnyArray, BoolArray, Float32Array, FloatArray, Kind, Read, Reason, StrArray
 
-__all__ = ["GarchVolatility"]
+__all__ = ["FittedVolatility", "Volatility"]
 
-LONGEST_MONTH = 25  # sessions; no calendar has more in a month
-PERCENT = 100.0  # the likelihood is well scaled in percent
-MAX_PERSISTENCE = 0.999  # a half-life of 693 sessions: a window of 1,000 cannot tell a longer one
-RESTART = (0.05, 0.05, 0.90)  # omega as a share of the variance, alpha, beta
-HORIZONS = (10, 30)
-RECENT, MIN_RECENT = 21, 15  # sessions of realised volatility, and returns among them at least
-LARGEST = 5.0  # annualised; beyond lies a broken fit (spec 0.1)
-_STATE = ("vol_10d", "vol_30d", "ewma_vol")
+THIRDS = ("low", "medium", "high")
+EFFECTS = (*GROUPS, "embedding")
+EFFECT_WORDS = ("The GARCH forecast", "Recent realised volatility", "The shape of the last 30 sessions")
+PUSHES = (  # what-ifs of spec §11: in words, group, factor
+    ("the GARCH forecast a fifth lower", "garch", 0.8),
+    ("the GARCH forecast a fifth higher", "garch", 1.2),
+    ("recent realised volatility half as high again", "recent", 1.5),
+)
+LONGEST = 30  # sessions; the longer label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GarchVolatility(RuleModule):
-    """Forecasts of annualised volatility, with what they are compared with.
-
-    ``vol_10d`` and ``vol_30d`` are annualised fractions in (0, 5]; ``garch_vol`` is the ten-session
-    forecast under the name that downstream tables use; ``recent_vol`` the realised volatility of 21
-    sessions; ``ewma_vol`` the exponentially weighted one; ``persistence`` alpha + beta, under 1;
-    ``refit_age`` the sessions since the estimate.
+class Volatility:
+    """Annualised volatility of the coming 10 and 30 sessions, its third of train, and how far it can be trusted.
 
     Parameters
     ----------
-    window : int
-        Sessions of returns that an estimate sees.
-    min_observed : int
-        Observed returns among them, at least.
-    refit_months : int
-        Months between estimates; they follow the calendar (3: the ends of its quarters).
-    ewma_decay : float
-        Of the exponentially weighted variance, in (0, 1).
-
-    Notes
-    -----
-    Persistence is estimated under the bound 0.999, which binds for 6 % of large US stocks at a cost
-    of mostly under one unit of log-likelihood; unbounded, those estimates are not stationary. An
-    estimate that does not converge is tried once more from other starting values; after that the
-    name has `Reason.NOT_CONVERGED` until the next refit. Forecasts beyond 500 % a year count as such.
+    variant : {"anchored", "anchor", "network"}
+        Anchors plus residual, anchors alone, or the network over train means alone (R32).
+    hidden, layers, dropout
+        Width, hidden layers and dropout of the network.
+    ridge, logit : float
+        L2 penalties of the HAR ridges and of the other anchors, per row.
+    holdout_share : float
+        Last part of train, purged by the longer label, on which training stops and residuals earn their place.
+    epochs, batch_size, learning_rate, weight_decay, clip, patience, warmup_share, rows_share
+        See `Schedule`.
     """
 
-    window: int = 1000
-    min_observed: int = 252
-    refit_months: int = 1
-    ewma_decay: float = 0.94
+    variant: Literal["anchored", "anchor", "network"] = "anchored"
+    hidden: int = 64
+    layers: int = 1
+    dropout: float = 0.2
+    ridge: float = 0.01
+    logit: float = 0.01
+    holdout_share: float = 0.15
+    epochs: int = 50
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    clip: float = 1.0
+    patience: int = 15
+    warmup_share: float = 0.1
+    rows_share: float = 1.0
 
     name: ClassVar[str] = "volatility"
     kind: ClassVar[Kind] = "asset"
+    self_supervised: ClassVar[bool] = False
     outputs: ClassVar[tuple[str, ...]] = (
         "vol_10d",
         "vol_30d",
+        "regime_id",
+        "regime_label",
+        *(f"regime_probs_{third}" for third in THIRDS),
+        "confidence",
         "garch_vol",
         "recent_vol",
+        "garch_vol_30d",
         "ewma_vol",
-        "persistence",
-        "refit_age",
+        "har_vol_10d",
+        "har_vol_30d",
+        "vol_10d_anchor",
+        "vol_30d_anchor",
+        *(f"log_effect_{group}" for group in EFFECTS),
+        *(f"share_{group}" for group in EFFECTS),
     )
+    vocabulary: ClassVar[Mapping[str, tuple[str, ...]]] = {"regime_label": THIRDS}
 
     def __post_init__(self) -> None:
-        if not 30 <= self.min_observed <= self.window:
-            raise PlanError(f"`min_observed` must lie between 30 and `window`, got {self.min_observed} and {self.window}.")
-        if not 1 <= self.refit_months <= 12:
-            raise PlanError(f"`refit_months` must lie in 1..12, got {self.refit_months}.")
-        if not 0.0 < self.ewma_decay < 1.0:
-            raise PlanError(f"`ewma_decay` must lie in (0, 1), got {self.ewma_decay}.")
+        if self.variant not in ("anchored", "anchor", "network"):
+            raise PlanError(f"`variant` must be anchored, anchor or network, got {self.variant!r}.")
+        if min(self.hidden, self.layers) < 1 or not 0.0 <= self.dropout < 1.0:
+            raise PlanError(
+                "`hidden` and `layers` must be at least 1 and `dropout` in [0, 1), got "
+                f"{self.hidden}, {self.layers} and {self.dropout}."
+            )
+        if not (min(self.ridge, self.logit) > 0.0 and 0.0 < self.holdout_share < 1.0):
+            raise PlanError(
+                "`ridge` and `logit` must be positive and `holdout_share` in (0, 1), got "
+                f"{self.ridge}, {self.logit} and {self.holdout_share}."
+            )
+        _ = self.schedule
+
+    @property
+    def schedule(self) -> Schedule:
+        """How long and how fast the network learns."""
+        return Schedule.of(self)
 
     @property
     def reads(self) -> tuple[Read, ...]:
-        longest = self.window + LONGEST_MONTH * self.refit_months
-        return (Read("log_return_1d", longest), Read("month_start", longest))
+        return READS
+
+    @property
+    def learns_from(self) -> tuple[str, ...]:
+        return LABELS
+
+    def fit(self, train_view: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:
+        """The variant of the settings and, beside a network, its anchor alone."""
+        rows = _train_rows(train_view, self.holdout_share, self.name)
+        bare = self._anchors(rows, on_anchors=True)
+        settings = replace(self, variant="anchor")
+        anchor = Candidate("anchor", FittedVolatility(settings, bare), (), _quality(bare, rows))
+        if self.variant == "anchor":
+            return (anchor,)
+        start = bare if self.variant == "anchored" else self._anchors(rows, on_anchors=False)
+        model, training = train(start, rows, self.schedule, ctx)
+        model = rated(model, rows, self.logit)
+        figures = _quality(model, rows)
+        beats = figures["holdout_qlike_10d"] < anchor.summary["holdout_qlike_10d"]  # type: ignore[operator]
+        summary = {**training.summary, **figures, "network_beats_anchor_on_holdout": beats}
+        return Candidate(self.variant, FittedVolatility(self, model), training.history, summary), anchor
+
+    def select(self, candidates: tuple[Candidate, ...], validation: TrainView | None) -> Candidate:
+        """The variant that the settings name; with a validation part, its anchor where that has the lower QLIKE there."""
+        chosen = next(one for one in candidates if one.variant == self.variant)
+        if validation is None or self.variant != "anchored":
+            return chosen
+        return min(reversed(candidates), key=lambda one: _mean_qlike(one.fitted, validation))
+
+    def restore(self, state: ModuleState) -> FittedVolatility:
+        """Rebuild a fit; its answers are the same bit for bit."""
+        variant = state.facts["variant"]
+        width = state.arrays["embedding_scaler.mean"].shape[0]
+        model = VolatilityModel.restore(state.arrays, self._sizes(width), on_anchors=variant != "network")
+        return FittedVolatility(replace(self, variant=variant), model)  # type: ignore[arg-type]
+
+    def _anchors(self, rows: TrainRows, *, on_anchors: bool) -> VolatilityModel:
+        sizes = self._sizes(rows.embedding.shape[1])
+        model = VolatilityModel.of_anchors(rows, sizes, (self.ridge, self.logit), on_anchors=on_anchors)
+        return rated(model, rows, self.logit)
+
+    def _sizes(self, width: int) -> VolatilitySizes:
+        n_inputs = width + sum(columns.stop - columns.start for columns in GROUPS.values())
+        return VolatilitySizes(n_inputs, self.hidden, self.layers, self.dropout)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedVolatility:
+    """A learned volatility that answers."""
+
+    settings: Volatility
+    model: VolatilityModel
+    name: ClassVar[str] = "volatility"
 
     def predict_many(self, span: Span) -> Answers:
-        """Estimates are made only for names and refits that some day of the span needs."""
-        first = _month_starts(span, self.refit_months)  # block row, -1 where there is none
-        observed = np.isfinite(span.block("log_return_1d"))
-        found = {name: np.full(span.member.shape, np.nan) for name in (*_STATE, "persistence")}
-        codes = reasons((~span.member, Reason.NOT_A_MEMBER))
-        for start in np.unique(first):
-            days = np.flatnonzero(first == start)
-            window = slice(max(int(start) - self.window, 0), max(int(start), 0))
-            enough = observed[window].sum(axis=0) >= self.min_observed
-            _mark(codes, days, ~enough, _why(observed, window))
-            for asset in np.flatnonzero((codes[days] == Reason.KNOWN).any(axis=0)):
-                said = self._follow(span, days, window, int(asset))
-                for name, values in said.items():
-                    found[name][days, asset] = values
-        recent = _realised(span)
+        """Forecasts, their baselines and their ledger; each row from its own day.
+
+        * ``vol_10d, vol_30d``: annualised fractions in [0.01, 5]; with ``_anchor`` the same without the network.
+        * ``regime_probs_low, _medium, _high``: probabilities that the coming 30 sessions belong to that third of the fit's
+          train years; ``regime_id`` and ``regime_label`` the most probable one.
+        * ``confidence``: probability of a smaller error than the median one of train.
+        * ``garch_vol, garch_vol_30d, har_vol_10d, har_vol_30d, ewma_vol, recent_vol``: what it is compared with.
+        * ``log_effect_*``: log forecast over ten sessions less that with the group at its train mean; positive = the group
+          raises the forecast. ``share_*``: sizes of these as shares of 1.
+        """
+        codes = unknown(span)
         known = codes == Reason.KNOWN
-        codes[known & ~np.isfinite(recent)] = Reason.TOO_FEW_OBSERVATIONS
-        usable = (found["vol_10d"] <= LARGEST) & (found["vol_30d"] <= LARGEST)  # NaN: no estimate
-        codes[(codes == Reason.KNOWN) & ~usable] = Reason.NOT_CONVERGED
-        return answers_of(self.name, span, self._outputs(found, recent, span, first), codes)
+        x, embedding = inputs(span)[known], embeddings(span)[known]
+        said = {name: rounded(one) for name, one in _told(self.model, x, embedding).items()}
+        outputs = laid_out(said, known)
+        outputs |= {name: rounded(span.today(f"garch.{name}")) for name in ("recent_vol", "ewma_vol")}
+        outputs |= {"garch_vol": rounded(span.today("garch.vol_10d")), "garch_vol_30d": rounded(span.today("garch.vol_30d"))}
+        return answers_of(self.name, span, {name: outputs[name] for name in Volatility.outputs}, codes)
 
-    def _outputs(
-        self, found: Mapping[str, FloatArray], recent: FloatArray, span: Span, first: IntArray
-    ) -> dict[str, AnyArray]:
-        age = (span.at("log_return_1d") - first + 1).astype(np.float64)
-        outputs = {
-            "vol_10d": found["vol_10d"],
-            "vol_30d": found["vol_30d"],
-            "garch_vol": found["vol_10d"],
-            "recent_vol": recent,
-            "ewma_vol": found["ewma_vol"],
-            "persistence": found["persistence"],
-            "refit_age": np.broadcast_to(age[:, None], recent.shape),
-        }
-        return {name: rounded(values) for name, values in outputs.items()}
+    def gradients(self, span: Span, rows: BoolArray) -> Gradients:
+        """Integrated gradients of the log forecast over ten sessions on the True cells of ``rows``, by input.
 
-    def _follow(self, span: Span, days: IntArray, window: slice, asset: int) -> dict[str, FloatArray]:
-        """Estimate on the window, filter to each of ``days``; empty where there is no estimate."""
-        at = span.at("log_return_1d")[days]
-        rows = slice(window.start, int(at[-1]) + 1)
-        returns = PERCENT * np.ascontiguousarray(span.block("log_return_1d")[rows, asset])
-        seen = returns[: window.stop - window.start]
-        model = _estimate(seen[np.isfinite(seen)])
-        if model is None:
-            return {}
-        filtered = _filter(returns, model, self.ewma_decay, np.array(HORIZONS))
-        said = dict(zip(_STATE, filtered[:, at - window.start], strict=True))
-        return {**said, "persistence": np.full(len(days), model[2] + model[3])}
+        The first six inputs are those of `inputs`, the rest are the embedding.
+        """
+        return self.model.gradients(inputs(span)[rows], embeddings(span)[rows])
+
+    def counterfactuals(self, span: Span, rows: BoolArray) -> tuple[Counterfactual, ...]:
+        """``vol_10d`` on the True cells of ``rows`` with GARCH or the recent past changed; the embedding stays."""
+        x, embedding = inputs(span)[rows], embeddings(span)[rows]
+        before = np.exp(self.model.heads(x, embedding).logs[:, 0])
+        found = []
+        for words, group, factor in PUSHES:
+            moved = x.copy()
+            moved[:, GROUPS[group]] += np.log(factor)
+            after = np.exp(self.model.heads(moved, embedding).logs[:, 0])
+            found.append(Counterfactual(words, 1 if factor > 1.0 else -1, before, after))
+        return tuple(found)
 
     def explain(self, span: Span, answers: Answers) -> StrArray:  # noqa: ARG002
-        """The forecast against what was realised, and how long shocks last."""
-        outputs = answers.outputs
+        """The forecast, its third of train, and which group moved it most."""
+        out = answers.outputs
 
         def write(day: int, asset: int) -> str:
-            return _told(*(float(outputs[name][day, asset]) for name in self.outputs))
+            return _words({name: float(values[day, asset]) for name, values in out.items()})
 
         return per_row(answers, write)
 
+    def state(self) -> ModuleState:
+        return ModuleState(self.model.arrays(), {"variant": self.settings.variant})
 
-def _told(*row: float) -> str:
-    vol_10d, vol_30d, _, recent, _, persistence, age = row
-    change = vol_10d / recent - 1.0
-    if abs(change) < 0.05:
-        driver = "recent realised volatility carries the forecast"
-    elif change > 0.0:
-        driver = "the pull of the long-run level or a fresh shock lifts it above the recent past"
-    else:
-        driver = "the fading of recent shocks brings it below the recent past"
+
+def _told(model: VolatilityModel, x: FloatArray, embedding: Float32Array) -> dict[str, AnyArray]:
+    heads, effects = model.heads(x, embedding), model.effects(x, embedding)
+    shares = normalised(np.abs(effects), np.ones(effects.shape, dtype=bool))
+    third = np.argmax(rounded(heads.regime), axis=1).astype(np.float64)
+    out: dict[str, AnyArray] = {"regime_id": third, "regime_label": third, "confidence": heads.confidence}
+    for number, horizon in enumerate(("10d", "30d")):
+        out[f"vol_{horizon}"] = np.exp(heads.logs[:, number])
+        out[f"vol_{horizon}_anchor"] = np.exp(heads.anchor[:, number])
+        out[f"har_vol_{horizon}"] = np.exp(heads.har[:, number])
+    out |= {f"regime_probs_{name}": heads.regime[:, k] for k, name in enumerate(THIRDS)}
+    out |= {f"log_effect_{name}": effects[:, k] for k, name in enumerate(EFFECTS)}
+    return out | {f"share_{name}": shares[:, k] for k, name in enumerate(EFFECTS)}
+
+
+def _words(row: Mapping[str, float]) -> str:
+    effects = [row[f"log_effect_{group}"] for group in EFFECTS]
+    top = int(np.abs(effects).argmax())
+    moved = "raises" if effects[top] > 0.0 else "lowers"
+    third = THIRDS[int(row["regime_id"])]
     return (
-        f"Volatility forecast {vol_10d:.1%} a year over 10 sessions and {vol_30d:.1%} over 30, "
-        f"after {recent:.1%} realised in 21 sessions: {driver}. Persistence {persistence:.3f}, "
-        f"estimated {age:.0f} sessions ago."
+        f"Volatility forecast {row['vol_10d']:.1%} a year over 10 sessions and {row['vol_30d']:.1%} over 30, "
+        f"most likely in the {third} third of the train years (probability {row[f'regime_probs_{third}']:.0%}). "
+        f"{EFFECT_WORDS[top]} counts most and {moved} it by {abs(np.expm1(effects[top])):.1%}. "
+        f"Confidence {row['confidence']:.2f}."
     )
 
 
-def _realised(span: Span) -> FloatArray:
-    """Annualised sample deviation of the last 21 sessions' observed returns, (n_days, n_assets)."""
-    windows = span.windows("log_return_1d", RECENT)  # (n_days, 21, n_assets)
-    seen = np.isfinite(windows)
-    count = seen.sum(axis=1)
-    total, squares = np.zeros(count.shape), np.zeros(count.shape)
-    enough = count >= MIN_RECENT
-    for step in range(RECENT):  # in this order for one day and for many
-        total = total + np.where(seen[:, step], windows[:, step], 0.0)
-    mean = total / np.maximum(count, 1)
-    for step in range(RECENT):
-        squares = squares + np.where(seen[:, step], (windows[:, step] - mean) ** 2, 0.0)
-    return np.where(enough, np.sqrt(252.0 * squares / np.maximum(count - 1, 1)), np.nan)
+def _train_rows(view: TrainView, holdout_share: float, module: str) -> TrainRows:
+    y = outcomes(view)
+    known = (unknown(view) == Reason.KNOWN) & np.isfinite(y).any(axis=-1)
+    seen = np.flatnonzero(known.any(axis=1))  # the last sessions have no known outcome yet
+    if not len(seen):
+        raise TrainingError(f"`{module}` has no train row with a known outcome. Lengthen the train part.")
+    early, late = holdout_split(view.days[seen], holdout_share, LONGEST)
+    day, asset = np.nonzero(known)
+    fitting, held_out = np.isin(day, seen[early]), np.isin(day, seen[late])
+    if not fitting.any() or not held_out.any():
+        raise TrainingError(
+            f"`{module}` has {int(fitting.sum())} rows to learn from and {int(held_out.sum())} to stop on; it needs both. "
+            "Lengthen the train part."
+        )
+    place = (day, asset)
+    return TrainRows(view.days[day], inputs(view)[place], embeddings(view)[place], y[place], fitting, held_out)
 
 
-def _month_starts(span: Span, months: int) -> IntArray:
-    """Block row of the first session that the estimate in force was used, -1 where none is seen.
-
-    It is the first session of a month whose number is a multiple of ``months``; the estimate ends
-    on the session before.
-    """
-    flags = np.flatnonzero(span.block("month_start") == 1.0)
-    at = span.at("month_start")
-    number = span.dates.astype("datetime64[M]").astype(np.int64)
-    wanted = np.searchsorted(flags, at, side="right") - 1 - number % months
-    if flags.size == 0:
-        return np.full(at.shape, -1, dtype=np.int64)
-    return np.where(wanted >= 0, flags[wanted.clip(min=0)], -1).astype(np.int64)
-
-
-def _mark(codes: NDArray[np.int8], days: IntArray, assets: BoolArray, why: AnyArray) -> None:
-    """Give those assets their reason on those days, unless they already have one."""
-    block = codes[days]
-    codes[days] = np.where((block == Reason.KNOWN) & assets, why, block)
-
-
-def _why(observed: AnyArray, window: slice) -> AnyArray:
-    """Too young a name, or too many gaps: (n_assets,) reason codes."""
-    seen = observed[window]
-    if len(seen) == 0:
-        return np.full(observed.shape[1], Reason.WARM_UP, dtype=np.int8)
-    first = np.where(seen.any(axis=0), seen.argmax(axis=0), len(seen))
-    dense = seen.sum(axis=0) >= 0.9 * (len(seen) - first)
-    return np.where(dense, Reason.WARM_UP, Reason.TOO_FEW_OBSERVATIONS).astype(np.int8)
+def _quality(model: VolatilityModel, rows: TrainRows) -> dict[str, object]:
+    """Hold-out figures of the model and of what it is compared with; none of them chooses anything."""
+    held = rows.held_out
+    x, y = rows.x[held], rows.y[held]
+    heads = model.heads(x, rows.embedding[held])
+    third = third_of(y[:, 1], model.thirds)
+    known = np.isfinite(third)
+    chosen = heads.regime[known, third[known].astype(np.int64)]
+    figures: dict[str, object] = {
+        "network_speaks_on": [name for name, k in (("vol_10d", 0), ("vol_30d", 1), ("regime", 2)) if model.speaks[k] > 0.0],
+        "holdout_log_loss_regime": float(-np.mean(np.log(np.clip(chosen, 1e-12, 1.0)))),
+        "holdout_log_loss_regime_base_rate": float(np.log(3.0)),
+    }
+    for number, horizon in enumerate(("10d", "30d")):
+        forecasts = {"": heads.logs, "_anchor": heads.anchor, "_har": heads.har, "_garch": x[:, GROUPS["garch"]]}
+        for name, logs in forecasts.items():
+            figures[f"holdout_qlike_{horizon}{name}"] = _qlike(y[:, number], logs[:, number])
+    return figures
 
 
-class _Stationary(GARCH):
-    """GARCH(1,1) whose persistence is bounded away from one."""
-
-    def constraints(self) -> tuple[FloatArray, FloatArray]:
-        """Of the optimiser, ``a · parameters >= b``; the last row holds ``-(alpha + beta)``."""
-        a, b = super().constraints()
-        return a, np.append(b[:-1], -MAX_PERSISTENCE)
+def _qlike(outcome: FloatArray, forecast: FloatArray) -> float:
+    """Mean QLIKE of logs of volatilities where the outcome is known; 0 is perfect."""
+    twice = 2.0 * (outcome - forecast)[np.isfinite(outcome)]
+    return float(np.mean(np.exp(twice) - twice - 1.0)) if len(twice) else float("nan")
 
 
-def _estimate(returns: FloatArray) -> FloatArray | None:
-    """Mean, omega, alpha, beta of percent returns; None where no optimum was found."""
-    variance = float(returns.var())
-    if not variance > 0.0:
-        return None
-    restart = np.array([returns.mean(), RESTART[0] * variance, RESTART[1], RESTART[2]])
-    model = ConstantMean(returns, volatility=_Stationary(p=1, q=1), rescale=False)
-    for starting in (None, restart):
-        fit = model.fit(disp="off", show_warning=False, starting_values=starting)
-        found = np.asarray(fit.params, dtype=np.float64)
-        # Halfway to one: the optimiser meets its bounds only within its tolerance.
-        stationary = found[1] > 0.0 and found[2] + found[3] < 0.5 * (1.0 + MAX_PERSISTENCE)
-        if fit.convergence_flag == 0 and stationary and bool(np.isfinite(found).all()):
-            return found
-    return None
-
-
-@njit(cache=True)
-def _filter(returns: FloatArray, model: FloatArray, decay: float, horizons: IntArray) -> FloatArray:
-    """After each row: forecasts of both horizons and the EWMA, annualised fractions, (3, n_rows).
-
-    Starts, as the estimate does, from an exponentially weighted mean of the first squares.
-    """
-    mean, omega, alpha, beta = model
-    variance = _backcast(returns, mean)
-    variance = omega + (alpha + beta) * variance  # of the first observed row, before it is seen
-    weighted = _backcast(returns, 0.0)
-    out = np.full((3, returns.size), np.nan)
-    for row in range(returns.size):
-        if np.isfinite(returns[row]):
-            shock = returns[row] - mean
-            variance = omega + alpha * shock * shock + beta * variance
-            weighted = decay * weighted + (1.0 - decay) * returns[row] * returns[row]
-        for number in range(horizons.size):
-            ahead, total = variance, 0.0
-            for _ in range(horizons[number]):
-                total += ahead
-                ahead = omega + (alpha + beta) * ahead
-            out[number, row] = np.sqrt(252.0 * total / horizons[number]) / PERCENT
-        out[2, row] = np.sqrt(252.0 * weighted) / PERCENT
-    return out
-
-
-@njit(cache=True)
-def _backcast(returns: FloatArray, mean: float) -> float:
-    """Mean of the first 75 observed squares with weights falling by 0.94 a session (as in arch)."""
-    total, weights, weight = 0.0, 0.0, 1.0
-    seen = 0
-    for row in range(returns.size):
-        if np.isfinite(returns[row]) and seen < 75:
-            total += weight * (returns[row] - mean) ** 2
-            weights += weight
-            weight *= 0.94
-            seen += 1
-    return total / weights
+def _mean_qlike(fitted: FittedModule, view: TrainView) -> float:
+    """Of both horizons, over the rows of a part whose outcomes are known."""
+    y, said = outcomes(view), fitted.predict_many(view)
+    logs = np.log(np.stack([said.outputs["vol_10d"], said.outputs["vol_30d"]], axis=-1))
+    known = np.isfinite(y) & said.known[..., None]
+    return _qlike(y[known], logs[known])

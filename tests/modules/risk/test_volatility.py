@@ -1,199 +1,279 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from arch import arch_model
 
-from glassbox_bt.errors import PlanError
-from glassbox_bt.market.store import MarketStore
-from glassbox_bt.modules.base import predict
-from glassbox_bt.modules.risk.volatility import GarchVolatility, _estimate, _filter
+from glassbox_bt.errors import PlanError, TrainingError
+from glassbox_bt.market.store import AnswerColumn, MarketStore
+from glassbox_bt.modules._volatility_inputs import GROUPS, inputs
+from glassbox_bt.modules.base import Candidate
+from glassbox_bt.modules.risk.volatility import EFFECTS, THIRDS, FittedVolatility, Volatility
 from glassbox_bt.types import Answers, FloatArray, Reason
-from tests.builders import base_columns, tiny_store
+from tests.modules.risk.risk_market import (
+    LATER,
+    TRAIN,
+    context,
+    embedding_of,
+    given_below,
+    market,
+    relabelled,
+    span_of,
+    train_view_of,
+)
 
-MODULE = GarchVolatility(window=300, min_observed=120, refit_months=3)
-HORIZONS = np.array([10, 30])
-
-
-def garch_returns(n: int, seed: int = 0, alpha: float = 0.1, beta: float = 0.85) -> FloatArray:
-    """Percent returns with an annual volatility of about 25 %."""
-    rng = np.random.default_rng(seed)
-    omega = 2.5 * (1.0 - alpha - beta)
-    variance, out = 2.5, np.empty(n)
-    for day in range(n):
-        out[day] = np.sqrt(variance) * rng.standard_normal()
-        variance = omega + alpha * out[day] ** 2 + beta * variance
-    return out
+MODULE = Volatility(hidden=16, dropout=0.0, epochs=12, batch_size=128, learning_rate=5e-3, patience=6)
 
 
 @pytest.fixture(scope="module")
 def store() -> MarketStore:
-    return tiny_store(520, 5, seed=3)
-
-
-def answered(store: MarketStore, first: int, last: int, module: GarchVolatility = MODULE) -> Answers:
-    days = np.arange(first, last + 1)
-    return module.predict_many(store.span(days, module.reads, store.assets_until(0, last)))
+    return market()
 
 
 @pytest.fixture(scope="module")
-def answers(store: MarketStore) -> Answers:
-    return answered(store, 100, 519)
+def below(store: MarketStore) -> dict[str, AnswerColumn]:
+    return given_below(store, MODULE.reads)
 
 
-def test_the_estimate_is_archs_maximum_likelihood_defect_d_vol_01() -> None:
-    returns = garch_returns(1000)
-    expected = arch_model(returns, mean="Constant", vol="GARCH", rescale=False).fit(disp="off")
-    found = _estimate(returns)
-    assert found is not None
-    np.testing.assert_allclose(found, expected.params, rtol=2e-3, atol=1e-4)
-    assert found[2] == pytest.approx(0.1, abs=0.06)
-    assert found[2] + found[3] == pytest.approx(0.95, abs=0.06)
+def planted(store: MarketStore, below: Mapping[str, AnswerColumn], strength: float, noise: float = 0.15) -> MarketStore:
+    """Volatility comes half from GARCH, and from the first number of the embedding as far as ``strength`` says.
+
+    The level of the rest is such that the root of the expected variance is the anchor where the embedding has no say.
+    """
+    rng = np.random.default_rng(1)
+    push = strength * embedding_of(below)[..., 0]
+    outcomes = {}
+    for horizon in (10, 30):
+        garch = np.log(np.nan_to_num(below[f"garch.vol_{horizon}d"].values, nan=0.3))
+        level = 0.5 * garch[TRAIN].mean() - 2.0 * noise**2
+        logs = 0.5 * garch + level + push + noise * rng.standard_normal(push.shape)
+        outcomes[f"forward_vol_{horizon}d"] = np.clip(np.exp(logs), 0.01, 5.0)
+    return relabelled(store, outcomes)
 
 
-def test_the_forecast_is_the_mean_variance_over_the_horizon_defect_d_vol_01() -> None:
-    returns = garch_returns(600, seed=1)
-    fit = arch_model(returns, mean="Constant", vol="GARCH", rescale=False).fit(disp="off")
-    said = _filter(returns, np.asarray(fit.params), 0.94, HORIZONS)
-    for number, horizon in enumerate(HORIZONS):
-        variances = fit.forecast(horizon=int(horizon)).variance.to_numpy()
-        expected = np.sqrt(252.0 * variances.mean()) / 100.0
-        assert said[number, -1] == pytest.approx(expected, rel=1e-9)
-    one = _filter(returns, np.asarray(fit.params), 0.94, np.array([1, 1]))
-    expected = fit.conditional_volatility[1:] * np.sqrt(252.0) / 100.0
-    # arch starts from residuals of the sample mean, the filter from those of the estimated one.
-    np.testing.assert_allclose(one[0, :-1], expected, rtol=2e-3)
-    np.testing.assert_allclose(one[0, 200:-1], expected[200:], rtol=1e-9)
+def fits(store: MarketStore, below: Mapping[str, AnswerColumn], module: Volatility = MODULE) -> tuple[Candidate, ...]:
+    return module.fit(train_view_of(store, module, below), context(module))
 
 
-def test_an_integrated_series_is_estimated_short_of_persistence_one() -> None:
-    calm, wild = np.random.default_rng(0).normal(size=(2, 400))
-    returns = np.concatenate([0.5 * calm, 3.0 * wild])
-    found = _estimate(returns)
-    assert found is not None
-    assert found[2] + found[3] < 0.9995
+def fitted(candidates: tuple[Candidate, ...], variant: str = "anchored") -> FittedVolatility:
+    found = next(one.fitted for one in candidates if one.variant == variant)
+    assert isinstance(found, FittedVolatility)
+    return found
 
 
-def test_a_market_without_movement_has_no_volatility() -> None:
-    base = base_columns(400, 4)
-    flat = {name: np.full((400, 4), 50.0) for name in ("open", "high", "low", "close")}
-    still = tiny_store(400, 4, 0, **(base | flat))
-    said = answered(still, 300, 399)
-    assert not said.known.any()
-    assert set(np.unique(said.reason)) <= {Reason.NOT_CONVERGED, Reason.WARM_UP}
+@pytest.fixture(scope="module")
+def world(store: MarketStore, below: dict[str, AnswerColumn]) -> MarketStore:
+    return planted(store, below, 0.3)
 
 
-def test_ranges_and_signs(answers: Answers) -> None:
+@pytest.fixture(scope="module")
+def candidates(world: MarketStore, below: dict[str, AnswerColumn]) -> tuple[Candidate, ...]:
+    return fits(world, below)
+
+
+@pytest.fixture(scope="module")
+def answers(candidates: tuple[Candidate, ...], world: MarketStore, below: dict[str, AnswerColumn]) -> Answers:
+    return fitted(candidates).predict_many(span_of(world, MODULE, below))
+
+
+def outcome(store: MarketStore, answers: Answers, horizon: int = 10) -> FloatArray:
+    return store.labels[f"forward_vol_{horizon}d"].values[answers.days]
+
+
+def qlike(outcome: FloatArray, forecast: FloatArray) -> float:
+    ratio = (outcome / forecast)[np.isfinite(outcome) & np.isfinite(forecast)] ** 2
+    return float(np.mean(ratio - np.log(ratio) - 1.0))
+
+
+def test_a_planted_effect_of_the_embedding_is_found(
+    candidates: tuple[Candidate, ...], world: MarketStore, answers: Answers
+) -> None:
+    chosen = MODULE.select(candidates, None)
+    assert chosen.variant == "anchored"
+    assert chosen.summary["network_speaks_on"] == ["vol_10d", "vol_30d", "regime"]
+    assert chosen.summary["network_beats_anchor_on_holdout"] is True
+    late = answers.days >= LATER[0]
+    for horizon in (10, 30):
+        y = outcome(world, answers, horizon)[late]
+        learned, anchor = (answers.outputs[f"vol_{horizon}d{end}"][late] for end in ("", "_anchor"))
+        assert qlike(y, learned) < 0.7 * qlike(y, anchor)
+
+
+def test_without_an_effect_the_network_changes_little_and_does_little_harm(
+    store: MarketStore, below: dict[str, AnswerColumn], answers: Answers
+) -> None:
+    noise = planted(store, below, 0.0)
+    said = fitted(fits(noise, below)).predict_many(span_of(noise, MODULE, below))
+    late = said.days >= LATER[0]
+    y = outcome(noise, said)[late]
+    learned, anchor = (said.outputs[name][late] for name in ("vol_10d", "vol_10d_anchor"))
+    assert qlike(y, learned) < 1.1 * qlike(y, anchor)
+    moved, with_effect = (
+        np.nanmean(np.abs(np.log(one.outputs["vol_10d"] / one.outputs["vol_10d_anchor"]))) for one in (said, answers)
+    )
+    assert moved < 0.25 * with_effect
+
+
+def test_the_anchor_is_the_geometric_mean_of_garch_and_har(answers: Answers) -> None:
     known = answers.known
-    assert 0.4 < known.mean() < 1.0
-    for name in ("vol_10d", "vol_30d", "garch_vol", "recent_vol", "ewma_vol"):
-        assert (answers.outputs[name][known] > 0.0).all()
-        assert (answers.outputs[name][known] <= 5.0).all()
-    assert (answers.outputs["persistence"][known] < 1.0).all()
-    ratio = answers.outputs["vol_30d"][known] / answers.outputs["vol_10d"][known]
-    assert ((ratio > 0.2) & (ratio < 5.0)).all()
-    assert np.isnan(answers.outputs["vol_10d"][~known]).all()
+    for horizon, garch in (("10d", "garch_vol"), ("30d", "garch_vol_30d")):
+        mixed = np.sqrt(answers.outputs[garch] * answers.outputs[f"har_vol_{horizon}"])[known]
+        np.testing.assert_allclose(answers.outputs[f"vol_{horizon}_anchor"][known], mixed, atol=2e-6)
 
 
-def test_estimates_follow_the_calendar_and_end_the_session_before(store: MarketStore, answers: Answers) -> None:
-    months = store.dates.astype("datetime64[M]").astype(int)
-    quarter = months // 3
-    starts = np.flatnonzero(np.r_[False, quarter[1:] != quarter[:-1]])
-    for row in np.flatnonzero(answers.known[:, 0]):
-        day = int(answers.days[row])
-        start = starts[starts <= day].max()
-        assert answers.outputs["refit_age"][row, 0] == day - start + 1
-    ages = answers.outputs["refit_age"][answers.known]
-    assert ages.min() == 1
-    persistence = answers.outputs["persistence"][:, 0]
-    within = quarter[answers.days][1:] == quarter[answers.days][:-1]
-    both = np.isfinite(persistence[1:]) & np.isfinite(persistence[:-1])
-    assert (np.diff(persistence)[within & both] == 0.0).all()
-    assert (np.diff(persistence)[~within & both] != 0.0).any()
+def test_realised_volatilities_are_roots_of_mean_squares(store: MarketStore, below: dict[str, AnswerColumn]) -> None:
+    returns = store.columns["log_return_1d"]
+    read = inputs(span_of(store, MODULE, below, LATER))
+    for column, reach in zip(range(GROUPS["recent"].start, GROUPS["recent"].stop), (1, 5, 21, 63), strict=True):
+        window = returns[LATER[9] - reach + 1 : LATER[9] + 1, 0]
+        expected = np.sqrt(252.0 * np.nanmean(window**2))
+        assert np.exp(read[9, 0, column]) == pytest.approx(max(expected, 0.01))
 
 
-@pytest.mark.parametrize("months", [1, 3, 4])
-def test_one_day_says_what_many_days_say(store: MarketStore, months: int) -> None:
-    module = replace(MODULE, refit_months=months)
-    many = answered(store, 430, 519, module)
-    for day in (430, 455, 456, 499, 519):
-        one = predict(module, store.view(day, module.reads, store.assets_until(0, 519)))
-        np.testing.assert_array_equal(one.reason, many.reason[day - 430])
-        for name in module.outputs:
-            np.testing.assert_array_equal(one.outputs[name], many.outputs[name][day - 430])
+def test_ranges(answers: Answers) -> None:
+    known = answers.known
+    assert 0.8 < known[answers.days >= 120].mean() <= 1.0
+    for name, values in answers.outputs.items():
+        if "vol" in name:
+            assert (values[known] >= 0.01 - 1e-6).all(), name
+            assert (values[known] <= 5.0).all(), name
+    probs = np.stack([answers.outputs[f"regime_probs_{third}"] for third in THIRDS], axis=-1)[known]
+    np.testing.assert_allclose(probs.sum(axis=-1), 1.0, atol=2e-6)
+    np.testing.assert_array_equal(answers.outputs["regime_id"][known], probs.argmax(axis=-1))
+    shares = np.stack([answers.outputs[f"share_{group}"] for group in EFFECTS], axis=-1)[known]
+    np.testing.assert_allclose(shares.sum(axis=-1), 1.0, atol=2e-6)
+    confidence = answers.outputs["confidence"][known]
+    assert confidence.min() > 0.0
+    assert confidence.max() < 1.0
 
 
-def test_the_future_is_not_seen(store: MarketStore) -> None:
-    returns = np.array(store.columns["log_return_1d"])
-    returns[461:] = 0.5
-    poisoned = replace(store, columns={**store.columns, "log_return_1d": returns})
-    clean, dirty = answered(store, 440, 519), answered(poisoned, 440, 519)
-    for name in MODULE.outputs:
-        np.testing.assert_array_equal(clean.outputs[name][:21], dirty.outputs[name][:21])
-    assert not np.array_equal(clean.outputs["vol_10d"][21:], dirty.outputs["vol_10d"][21:])
+def test_the_regime_tells_the_thirds_of_train(answers: Answers, world: MarketStore) -> None:
+    y = np.log(outcome(world, answers, 30))
+    early = (answers.days <= TRAIN[-1] - 31)[:, None] & answers.known & np.isfinite(y)
+    late = (answers.days >= LATER[0])[:, None] & answers.known & np.isfinite(y)
+    bounds = np.quantile(y[early], [1 / 3, 2 / 3])
+    third = np.searchsorted(bounds, y[late])
+    hit = np.mean(answers.outputs["regime_id"][late] == third)
+    assert hit > 0.6  # 0.33 by chance
 
 
-def test_a_shock_lifts_the_forecast_from_its_own_day(store: MarketStore) -> None:
-    module = replace(MODULE, window=400, min_observed=252)
-    returns = np.array(store.columns["log_return_1d"])
-    returns[1:, 0] = garch_returns(519, seed=5) / 100.0
-    calm = replace(store, columns={**store.columns, "log_return_1d": returns})
-    shocked = returns.copy()
-    shocked[500, 0] = -0.20
-    crash = replace(store, columns={**store.columns, "log_return_1d": shocked})
-    before, after = answered(calm, 495, 510, module), answered(crash, 495, 510, module)
-    change = after.outputs["vol_10d"][:, 0] - before.outputs["vol_10d"][:, 0]
-    assert (change[:5] == 0.0).all()
-    assert (change[5:] > 0.02).all()
+def test_confidence_is_calibrated_and_larger_where_errors_are_smaller(
+    store: MarketStore, below: dict[str, AnswerColumn]
+) -> None:
+    """Errors are four times as large where the GARCH forecast is high."""
+    garch = np.nan_to_num(below["garch.vol_10d"].values, nan=0.3)
+    wild = garch > np.nanmedian(below["garch.vol_10d"].values)
+    rng = np.random.default_rng(4)
+    logs = 0.5 * np.log(garch) + 0.5 * np.log(0.25) + np.where(wild, 0.4, 0.1) * rng.standard_normal(garch.shape)
+    world = relabelled(store, {"forward_vol_10d": np.exp(logs)})
+    module = replace(MODULE, variant="anchor")
+    one = fitted(fits(world, below, module), "anchor")
+    said = one.predict_many(span_of(world, module, below, LATER))
+    y = world.labels["forward_vol_10d"].values[LATER]
+    rows = said.known & np.isfinite(y)
+    small = np.abs(np.log(y / said.outputs["vol_10d"]))[rows] < one.model.typical
+    confidence, rough = said.outputs["confidence"][rows], wild[LATER][rows]
+    assert confidence[~rough].mean() > confidence[rough].mean() + 0.15
+    assert confidence.mean() == pytest.approx(small.mean(), abs=0.06)
+    assert np.mean((confidence - small) ** 2) < np.mean((small.mean() - small) ** 2)
 
 
-def test_realised_volatility_is_the_sample_deviation_of_21_sessions(store: MarketStore, answers: Answers) -> None:
-    returns = store.columns["log_return_1d"][:, :3]
-    assert np.isnan(returns[100:, 1]).any()
-    for row in np.flatnonzero(answers.known[:, :3].all(axis=1))[::25]:
-        day = int(answers.days[row])
-        expected = np.nanstd(returns[day - 20 : day + 1], axis=0, ddof=1) * np.sqrt(252.0)
-        np.testing.assert_allclose(answers.outputs["recent_vol"][row, :3], expected, atol=1e-6)
+def test_the_ledger_adds_up_and_agrees_with_gradients(
+    candidates: tuple[Candidate, ...], world: MarketStore, below: dict[str, AnswerColumn]
+) -> None:
+    span = span_of(world, MODULE, below, LATER)
+    bare, whole = fitted(candidates, "anchor"), fitted(candidates)
+    said = bare.predict_many(span)
+    rows = said.known
+    effects = np.stack([said.outputs[f"log_effect_{group}"][rows] for group in EFFECTS], axis=1)
+    found = bare.gradients(span, rows)
+    for k, columns in enumerate(GROUPS.values()):
+        np.testing.assert_allclose(found.shares[:, columns].sum(axis=1), effects[:, k], atol=3e-6)
+    assert not found.shares[:, 6:].any()
+    learned = whole.gradients(span, rows)
+    gap = np.abs(learned.gap) / np.maximum(np.abs(learned.change), 0.05)
+    assert np.quantile(gap, 0.95) < 0.01
+    assert np.abs(learned.shares[:, 6]).mean() > 3.0 * np.abs(learned.shares[:, 7:]).mean()  # the planted one
 
 
-def test_a_halted_session_keeps_the_forecast_and_stays_known(store: MarketStore) -> None:
-    returns = np.array(store.columns["log_return_1d"])
-    returns[502, 0] = np.nan
-    halted = replace(store, columns={**store.columns, "log_return_1d": returns})
-    said = answered(halted, 501, 503)
-    assert said.known[:, 0].all()
-    assert said.outputs["vol_10d"][1, 0] == said.outputs["vol_10d"][0, 0]
-    assert said.outputs["vol_10d"][2, 0] != said.outputs["vol_10d"][1, 0]
+def test_pushes_move_the_forecast_their_way(
+    candidates: tuple[Candidate, ...], world: MarketStore, below: dict[str, AnswerColumn]
+) -> None:
+    span = span_of(world, MODULE, below, LATER)
+    rows = fitted(candidates).predict_many(span).known
+    found = fitted(candidates).counterfactuals(span, rows)
+    assert [one.expected for one in found] == [-1, 1, 1]
+    # Realised volatility plays no part in this market; GARCH does.
+    assert all(one.as_expected().mean() > 0.95 for one in found[:2])
 
 
-def test_reasons(store: MarketStore, answers: Answers) -> None:
-    assert (answers.reason[0, :4] == Reason.WARM_UP).all()
-    assert answers.reason[0, 4] == Reason.NOT_A_MEMBER  # the late listing
-    assert (answers.reason[5:, 4] != Reason.NOT_A_MEMBER).all()
-    returns = np.array(store.columns["log_return_1d"])
-    returns[::2, 1] = np.nan
-    sparse = replace(store, columns={**store.columns, "log_return_1d": returns})
-    module = replace(MODULE, min_observed=200)
-    assert answered(sparse, 519, 519, module).reason[0, 1] == Reason.TOO_FEW_OBSERVATIONS
+def test_an_interrupted_fit_ends_at_the_same_weights(
+    world: MarketStore, below: dict[str, AnswerColumn], candidates: tuple[Candidate, ...], tmp_path: Path
+) -> None:
+    class PowerCutError(Exception):
+        pass
+
+    def cut(share: float) -> None:
+        if share > 0.4:
+            raise PowerCutError
+
+    view = train_view_of(world, MODULE, below)
+    with pytest.raises(PowerCutError):
+        MODULE.fit(view, context(MODULE, checkpoints=tmp_path, progress=cut))
+    assert (tmp_path / "latest.safetensors").exists()
+    resumed = fitted(MODULE.fit(view, context(MODULE, checkpoints=tmp_path)))
+    for name, values in fitted(candidates).state().arrays.items():
+        np.testing.assert_array_equal(resumed.state().arrays[name], values, err_msg=name)
 
 
-def test_summaries_name_the_rows_own_numbers(store: MarketStore, answers: Answers) -> None:
-    span = store.span(answers.days, MODULE.reads, store.assets_until(0, 519))
-    texts = MODULE.explain(span, answers)
-    for row, asset in [(419, 0), (300, 2)]:
-        text = texts[row, asset]
-        assert f"{answers.outputs['vol_10d'][row, asset]:.1%}" in text
-        assert f"{answers.outputs['persistence'][row, asset]:.3f}" in text
-        assert "shock" in text or "realised" in text
-    for text in np.unique(texts.astype(str)):
-        assert text.isascii()
-        assert "_" not in text
-        assert 8 <= len(text.split()) <= 60
+def test_validation_may_hand_over_to_the_anchor_but_to_nothing_else(
+    candidates: tuple[Candidate, ...], store: MarketStore, world: MarketStore, below: dict[str, AnswerColumn]
+) -> None:
+    later = {name: planted(store, below, strength) for name, strength in (("as in train", 0.3), ("reversed", -0.3))}
+    views = {name: train_view_of(one, MODULE, below, LATER) for name, one in later.items()}
+    assert MODULE.select(candidates, views["as in train"]).variant == "anchored"
+    assert MODULE.select(candidates, views["reversed"]).variant == "anchor"
+    network = replace(MODULE, variant="network", epochs=1)
+    assert network.select(fits(world, below, network), views["reversed"]).variant == "network"
 
 
-@pytest.mark.parametrize("wrong", [{"min_observed": 10}, {"refit_months": 0}, {"ewma_decay": 1.0}])
-def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+def test_reasons(candidates: tuple[Candidate, ...], store: MarketStore, below: dict[str, AnswerColumn]) -> None:
+    holed = dict(below)
+    for name, asset in (("garch.vol_30d", 0), ("garch.known", 1), ("temporal_encoder.embedding", 2)):
+        values = np.array(below[name].values)
+        values[450, asset] = 0.0 if name.endswith("known") else np.nan
+        holed[name] = replace(below[name], values=values)
+    said = fitted(candidates).predict_many(span_of(store, MODULE, holed, np.array([92, 450])))
+    assert said.reason[0, 5] == Reason.NOT_A_MEMBER
+    assert (said.reason[1, :3] == Reason.UPSTREAM_UNKNOWN).all()
+    assert said.known[1, 3:].any()
+
+
+def test_nothing_to_learn_from_is_an_error(store: MarketStore, below: dict[str, AnswerColumn]) -> None:
+    blind = relabelled(store, {f"forward_vol_{h}d": np.full(store.member.shape, np.nan) for h in (10, 30)})
+    with pytest.raises(TrainingError, match="no train row"):
+        fits(blind, below)
+    with pytest.raises(TrainingError, match="it needs both"):
+        MODULE.fit(train_view_of(store, MODULE, below, TRAIN[:45]), context(MODULE))
+
+
+def test_summaries_name_the_rows_own_numbers(
+    candidates: tuple[Candidate, ...], world: MarketStore, below: dict[str, AnswerColumn], answers: Answers
+) -> None:
+    texts = fitted(candidates).explain(span_of(world, MODULE, below), answers)
+    row, asset = np.argwhere(answers.known)[-1]
+    text = texts[row, asset]
+    third = THIRDS[int(answers.outputs["regime_id"][row, asset])]
+    assert f"{answers.outputs['vol_10d'][row, asset]:.1%} a year over 10 sessions" in text
+    assert f"{third} third" in text
+    assert f"{answers.outputs[f'regime_probs_{third}'][row, asset]:.0%}" in text
+    assert f"Confidence {answers.outputs['confidence'][row, asset]:.2f}" in text
+
+
+@pytest.mark.parametrize("wrong", [{"variant": "best"}, {"hidden": 0}, {"ridge": 0.0}, {"epochs": 0}], ids=str)
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(PlanError, match=next(iter(wrong))):
-        GarchVolatility(**wrong)  # type: ignore[arg-type]
+        replace(MODULE, **wrong)  # type: ignore[arg-type]
