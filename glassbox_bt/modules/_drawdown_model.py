@@ -208,9 +208,14 @@ class DrawdownModel:
         return self.residuals(steps)[0][:, 0]
 
     def gradients(self, plain: FloatArray, windows: WindowRows) -> tuple[FloatArray, Gradients]:
-        """The ledger of the log expected drawdown over ten sessions: the plain inputs' exact parts, (n_rows, 4), and
-        integrated gradients of the network's factor by step and channel, (n_rows, sessions, width + 1).
-        """  # noqa: D205
+        """What adds up to the log expected drawdown over ten sessions, less that at the train mean.
+
+        Returns
+        -------
+        tuple
+            The plain inputs' exact parts, (n_rows, 4), and integrated gradients of the network's factor by step and channel,
+            (n_rows, sessions, width + 1).
+        """
         shares = self.anchors[0].contributions(self.scaler.scaled(plain)) * float(self.on_anchors)
         inputs = windows.take(np.arange(len(windows)), np.random.default_rng(0))["window"]
         if not (self.weights and self.speaks[0]):
