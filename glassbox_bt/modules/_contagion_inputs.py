@@ -36,8 +36,8 @@ OWN_WORDS = (
     "its tail losses of the last week",
     "its tail losses of the last month",
     "its tail losses of the last three months",
-    "the volatility of the market",
     "the volatility of the market against the year",
+    "the volatility of the market over five sessions",
     "the return of the market over a month",
     "its return over a month",
     *(f"how far off an extreme loss over {horizon} sessions is" for horizon in HORIZONS),
@@ -203,17 +203,22 @@ def _filled(deviation: FloatArray, usable: BoolArray) -> FloatArray:
 
 
 def _market(span: Span) -> FloatArray:
-    """Volatility of the benchmark over a month and a year, and its return over a month; (n_days, 3)."""
+    """Log volatility of the benchmark, month over year and week over month, and its return over a month; (n_days, 3).
+
+    Nothing here has a level: a train part sees few levels of the market's volatility, and a logit that leans on them says
+    nonsense at the next one.
+    """
     returns, at = np.asarray(span.block(MARKET), dtype=np.float64)[None], span.at(MARKET)
-    month, year = (_deviations(returns, at, sessions, sessions * 7 // 10)[:, 0] for sessions in (MONTH, YEAR))
-    return np.stack([month, year, _sums(returns, at, MONTH)[:, 0]], axis=-1)
+    week, month, year = (_deviations(returns, at, one, one * 7 // 10)[:, 0] for one in (WEEK, MONTH, YEAR))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a market that does not move has no volatility
+        columns = [np.log(month / year), np.log(week / month), _sums(returns, at, MONTH)[:, 0] / (year * np.sqrt(MONTH))]
+    return np.stack(columns, axis=-1)
 
 
 def _own(by_asset: FloatArray, depth: FloatArray, at: IntArray, year: FloatArray, market: FloatArray) -> FloatArray:
     """In the order of `OWN_WORDS`."""
     week, month = (_deviations(by_asset, at, sessions, sessions * 7 // 10) for sessions in (WEEK, MONTH))
     fell = depth > 0.0
-    market_month, market_year = (np.broadcast_to(one[:, None], month.shape) for one in (market[:, 0], market[:, 1]))
     with np.errstate(divide="ignore", invalid="ignore"):  # no move at all: its log is no number, hence missing
         columns = [
             np.log(month),
@@ -221,9 +226,7 @@ def _own(by_asset: FloatArray, depth: FloatArray, at: IntArray, year: FloatArray
             np.log(week / month),
             _falls(by_asset, at, YEAR),
             *(_counted(fell, at, sessions).astype(np.float64) for sessions in (WEEK, MONTH, 3 * MONTH)),
-            np.log(market_month),
-            np.log(market_month / market_year),
-            np.broadcast_to(market[:, 2, None], month.shape),
+            *(np.broadcast_to(one[:, None], month.shape) for one in market.T),
             _sums(by_asset, at, MONTH) / (year * np.sqrt(MONTH)),
             *(_far(by_asset, at, horizon) / (month * np.sqrt(horizon)) for horizon in HORIZONS),
         ]

@@ -92,7 +92,7 @@ class StemGnnContagion:
     blocks: int = 2
     dropout: float = 0.75
     slope: float = 0.2
-    penalty: float = 0.001
+    penalty: float = 0.003
     calibration: CalibrationKind = "platt"
     shuffles: int = 19
     explained: int = 0

@@ -27,6 +27,11 @@ class Gain:
     brier: float
     brier_interval: tuple[float, float]
 
+    @property
+    def beats(self) -> bool:
+        """Whether it is better in both, beyond chance."""
+        return self.average_precision_interval[0] > 0.0 and self.brier_interval[0] > 0.0
+
 
 def gain(answers: Answers, event: FloatArray, horizon: int, draws: int = 200) -> Gain:
     """Calibrated chances over ``horizon`` sessions against the anchor's, on outcomes (n_days, n_assets)."""

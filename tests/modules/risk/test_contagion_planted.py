@@ -81,10 +81,16 @@ def fit_of(made: Trial) -> FittedContagion:
 def test_it_gains_where_shocks_travel() -> None:
     made = trial(SMALL, 0.4)
     found = gain(made.answers, made.event, HORIZON)
-    assert found.average_precision_interval[0] > 0.0, found
-    assert found.brier > 0.0, found
+    assert found.beats, found
     assert fit_of(made).speaks[0] == 1.0
     assert fit_of(made).structure_p <= 0.1
+
+
+def test_its_probabilities_are_not_inflated_d_stm_06() -> None:
+    """Log loss without class weights: what is expected is near what came, before any calibration."""
+    made = trial(SMALL, 0.4)
+    raw = made.answers.outputs[f"contagion_{HORIZON}d_raw"]
+    assert 0.6 < np.nanmean(raw) / np.nanmean(made.event) < 1.6
 
 
 def test_its_influencers_are_the_planted_neighbours() -> None:
@@ -98,16 +104,15 @@ def test_its_influencers_are_the_planted_neighbours() -> None:
 def test_it_gains_nothing_where_they_stay() -> None:
     made = trial(SMALL, 0.0)
     found = gain(made.answers, made.event, HORIZON)
-    assert found.average_precision_interval[0] <= 0.0, found
-    assert found.brier_interval[0] <= 0.0, found
+    assert not found.beats, found
+    assert fit_of(made).structure_p > 0.1  # and says that it does not use its neighbours
 
 
 @pytest.mark.slow
 def test_it_gains_where_shocks_travel_at_full_size() -> None:
     made = trial(FULL, 0.4)
     found = gain(made.answers, made.event, HORIZON)
-    assert found.average_precision_interval[0] > 0.0, found
-    assert found.brier_interval[0] > 0.0, found
+    assert found.beats, found
     assert fit_of(made).structure_p <= 0.1
     assert made.seconds < 60.0
     _, truth = planted(FULL.n_names, 0.4, FULL.seed, FULL.last)
@@ -120,5 +125,5 @@ def test_it_gains_where_shocks_travel_at_full_size() -> None:
 def test_it_gains_nothing_where_they_stay_at_full_size() -> None:
     made = trial(FULL, 0.0)
     found = gain(made.answers, made.event, HORIZON)
-    assert found.average_precision_interval[0] <= 0.0, found
-    assert found.brier_interval[0] <= 0.0, found
+    assert not found.beats, found
+    assert fit_of(made).structure_p > 0.1  # and says that it does not use its neighbours
