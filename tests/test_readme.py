@@ -27,4 +27,4 @@ def test_every_command_of_the_readme_exists() -> None:
     shown = {line.split()[1] for line in re.findall(r"^glassbox .*$", text, re.MULTILINE)}
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert shown - {"--help"} <= known
-    assert {"quickstart", "run", "ablate", "audit", "report", "verify", "explain", "decide", "status", "module", "data"} <= known
+    assert known - {"run"} <= shown | {"quickstart", "run"}, "a command that README.md does not show"

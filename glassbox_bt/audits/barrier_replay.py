@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from glassbox_bt.audits.case import Case, Group, known_in
+from glassbox_bt.audits.case import Case, Group, known_in, words_in
 from glassbox_bt.decision.barrier import VALUES_OF, BarrierResult, Rules, evaluate, inputs_from
 from glassbox_bt.decision.rules import N_RULES, RULE_INDEX, RULES, SUMMARY, Effect, codes
 from glassbox_bt.errors import ContractError
@@ -133,7 +133,7 @@ def trace_of(result: BarrierResult) -> Trace:
 
 def emitted(reasons: pd.Series, rules: Rules) -> Emitted:
     """The codes in ``rule_barrier_reasons``; a crisis code counts whatever cap it names."""
-    texts = reasons.fillna("").astype(str)
+    texts = words_in(reasons)
     patterns, place = np.unique(texts.to_numpy(dtype=object).astype(str), return_inverse=True)
     names = {code: i for i, code in enumerate((*codes(rules), *SUMMARY))}
     bits = np.zeros((N_RULES + len(SUMMARY), len(patterns)), dtype=bool)

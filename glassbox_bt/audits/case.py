@@ -27,7 +27,7 @@ from glassbox_bt.runs.manifest import Manifest
 from glassbox_bt.types import BoolArray, FloatArray, IntArray
 from glassbox_bt.walkforward.chunks import ChunkDays, chunk_days
 
-__all__ = ["KEY", "NO_RUN", "SPLITS", "Case", "Group", "Part", "keys_of", "known_in", "on_keys", "places"]
+__all__ = ["KEY", "NO_RUN", "SPLITS", "Case", "Group", "Part", "keys_of", "known_in", "on_keys", "places", "words_in"]
 
 KEY = ["date", "ticker"]
 SPLITS = ("train", "val", "test")
@@ -54,8 +54,16 @@ class Part:
         return tuple(name for name in schema.names if pa.types.is_list(schema.field(name).type))
 
     def read(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """These columns, all but the vectors if None; a column that is asked for and not there is empty."""
-        vectors = self.vectors()
+        """These columns, all but the vectors if None; a column that is asked for and not there is empty.
+
+        Raises
+        ------
+        RunFolderError
+            If the table is missing, or its rows cannot be told apart.
+        """
+        vectors, lacking = self.vectors(), [name for name in KEY if name not in self.columns]
+        if lacking:
+            raise RunFolderError(f"{self.path} lacks `{lacking[0]}`, so its rows cannot be told apart. Run its plan again.")
         wanted = [name for name in self.columns if name not in vectors and (columns is None or name in columns)]
         table = pd.read_parquet(self.path, columns=wanted)
         return table if columns is None else table.reindex(columns=list(columns))
@@ -254,6 +262,11 @@ def keys_of(table: pd.DataFrame) -> pd.MultiIndex:
         raise RunFolderError(f"A table lacks `{lacking[0]}`, so its rows cannot be told apart. Run its plan again.")
     dates = pd.DatetimeIndex(table["date"].to_numpy().astype("datetime64[ns]"))
     return pd.MultiIndex.from_arrays([dates, table["ticker"].astype(object)], names=KEY)
+
+
+def words_in(values: pd.Series) -> pd.Series:
+    """A column as words; empty where there is none."""
+    return values.astype(object).where(values.notna(), "").astype(str)
 
 
 def known_in(table: pd.DataFrame) -> BoolArray:

@@ -92,6 +92,7 @@ def _by_group(case: Case, one: Attention, normalised: FloatArray) -> Iterator[di
         return
     told = case.aligned(sizing, keys_of(one.rows), ["regime_label", "combined_risk_score"])
     risk = told["combined_risk_score"].groupby(one.rows["ticker"].to_numpy()).mean()
+    risk = risk[risk.notna()]
     third = risk.rank(method="first").to_numpy() * 3 // (len(risk) + 1)  # 0, 1 or 2
     words = dict(zip(risk.index, np.array(["low risk", "middle risk", "high risk"])[third.astype(int)], strict=True))
     bucket = one.rows["ticker"].map(words)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress
-from glassbox_bt.audits.case import Case, Group, Part, known_in
+from glassbox_bt.audits.case import Case, Group, Part, known_in, words_in
 from glassbox_bt.audits.rows import Where
 from glassbox_bt.decision.barrier import SUPPORTING
 from glassbox_bt.types import AnyArray, BoolArray
@@ -71,7 +71,7 @@ def _module(part: Part) -> Iterator[Check]:
         yield where.fault("reason", "known", "there is no `known` and no `reason`, so nothing can be excused")
         return
     known = known_in(table)
-    unreasoned = ~known & table["reason"].fillna("known").isin(["known", ""]).to_numpy()
+    unreasoned = ~known & words_in(table["reason"]).isin(["known", ""]).to_numpy()
     yield where.check("reason", "reason", unreasoned | (known & (table["reason"] != "known").to_numpy()))
     for name in part.columns:
         if name in ("ticker", "date", "known", "reason", "xai_summary"):
@@ -120,7 +120,7 @@ def _excused(case: Case, group: Group, owner: str) -> BoolArray:
         if "rule_barrier_reasons" not in group.rows.columns:
             return np.zeros(len(group.rows), dtype=bool)
         code = "data_missing_cap" if owner in SUPPORTING else "data_missing_block"
-        said = group.rows["rule_barrier_reasons"].fillna("").astype(str).str.split("|")
+        said = words_in(group.rows["rule_barrier_reasons"]).str.split("|")
         return said.map(lambda codes: code in codes).to_numpy(dtype=bool)
     excused = np.zeros(len(group.rows), dtype=bool)
     for module in owner.split("+"):
@@ -143,6 +143,6 @@ def _portfolio(name: str, case: Case, group: Group) -> Iterator[Check]:
         excused = np.zeros(len(values), dtype=bool)
         if column == "final_confidence":  # a name that left the universe, or one without a learned answer
             fusion = case.part("fusion", group.chunk, group.split)
-            told = None if fusion is None else case.aligned(fusion, group.keys(), ["known"])
+            told = None if fusion is None else case.aligned(fusion, case.answered(group), ["known"])
             excused = np.ones(len(values), dtype=bool) if told is None else ~known_in(told)
         yield from _cells(where, str(column), values, excused)

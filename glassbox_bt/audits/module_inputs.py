@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from glassbox_bt.audits.attention_weights import declared_inputs
-from glassbox_bt.audits.case import Case, Part, keys_of, places
+from glassbox_bt.audits.case import Case, Part, keys_of, places, words_in
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["changes"]
@@ -52,7 +52,7 @@ def _owner_changes(parts: tuple[Part, Part], outputs: Sequence[str], rows: pd.Da
         elif name not in table.columns:
             continue
         elif not pd.api.types.is_numeric_dtype(table[name]):
-            words = table[name].fillna("").to_numpy(dtype=object)[place]
+            words = words_in(table[name]).to_numpy(dtype=object)[place]
             yield np.where(words[pair[0]] == words[pair[1]], 0.0, np.inf)
             continue
         else:

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress, not_asked
-from glassbox_bt.audits.case import NO_RUN, SPLITS, Case
+from glassbox_bt.audits.case import NO_RUN, SPLITS, Case, words_in
 from glassbox_bt.audits.rows import Where
 from glassbox_bt.runs.artefacts import digest_json
 from glassbox_bt.runs.manifest import file_digest
@@ -105,7 +106,10 @@ def _table_fault(case: Case, where: Where, parts: list[Path]) -> str:
     if part is None or not part.path.is_file():
         return "the table is missing"
     kept = part.read()
-    columns = list(kept.columns)
+    columns, own = list(kept.columns), set(_columns_of(parts[0] / "table.parquet"))
+    if own != set(part.columns):
+        strange = sorted(own ^ set(part.columns))
+        return f"`{strange[0]}` is in the table or in its artefact, not in both"
     made = pd.concat([pd.read_parquet(one / "table.parquet", columns=columns) for one in parts], ignore_index=True)
     if len(made) != len(kept):
         return f"{len(kept)} rows, its artefacts have {len(made)}"
@@ -116,6 +120,10 @@ def _table_fault(case: Case, where: Where, parts: list[Path]) -> str:
             who = f"{kept['ticker'].iloc[row]} {str(kept['date'].iloc[row])[:10]}"
             return f"`{name}` of {who} is not what its artefact holds"
     return ""
+
+
+def _columns_of(path: Path) -> list[str]:
+    return list(pq.read_schema(path).names)
 
 
 def _frozen_fault(case: Case, record: Mapping[str, Any]) -> str:
@@ -130,7 +138,7 @@ def _frozen_fault(case: Case, record: Mapping[str, Any]) -> str:
 
 def _evidence(case: Case) -> Iterator[Check]:
     where = Where("approved", None, "", case.approved)
-    links = case.approved.reindex(columns=["evidence_links"])["evidence_links"].fillna("").astype(str)
+    links = words_in(case.approved.reindex(columns=["evidence_links"])["evidence_links"])
     lost = {text: [one for one in text.split("|") if not one or not (case.folder / one).exists()] for text in links.unique()}
     wrong = links.map(lambda text: bool(lost[text])).to_numpy(dtype=bool)
     yield where.check("evidence", "evidence_links", wrong, lambda i: f"`{lost[links.iloc[i]][0]}` is not in the run folder")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Metric, Progress
-from glassbox_bt.audits.case import Case, Group
+from glassbox_bt.audits.case import Case, Group, words_in
 from glassbox_bt.audits.flesch import ease_of
 from glassbox_bt.audits.phrases import DRIVERS, WORDS, Slot, slots_of
 from glassbox_bt.audits.rows import Where
@@ -78,8 +78,8 @@ def _copies(case: Case, group: Group) -> Iterator[Check]:
     for text, module in COPIES:
         part = case.part(module, group.chunk, group.split)
         if part is not None and text in group.rows.columns:
-            own = case.aligned(part, case.answered(group), ["xai_summary"])["xai_summary"].fillna("")
-            yield where.check("copied from the module", text, (group.rows[text].fillna("") != own).to_numpy())
+            own = words_in(case.aligned(part, case.answered(group), ["xai_summary"])["xai_summary"])
+            yield where.check("copied from the module", text, (words_in(group.rows[text]) != own).to_numpy())
 
 
 def _marks(case: Case, one: Summaries) -> _Marks:

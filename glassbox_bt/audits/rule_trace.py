@@ -23,7 +23,7 @@ import pandas as pd
 from glassbox_bt.audits.bare_rules import derivable
 from glassbox_bt.audits.barrier_replay import Emitted, actions_of, emitted, replayed, said_action, trace_of
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress, not_asked
-from glassbox_bt.audits.case import Case, Group
+from glassbox_bt.audits.case import Case, Group, words_in
 from glassbox_bt.audits.rows import Where
 from glassbox_bt.decision.barrier import EPSILON, BarrierResult, Rules, reasons
 from glassbox_bt.decision.rules import RULE_INDEX, RULES, SUMMARY, codes
@@ -217,7 +217,7 @@ def _replay(rows: _Rows, again: BarrierResult) -> Iterator[Check]:
     texts: Mapping[str, AnyArray] = {"rule_barrier_reasons": reasons(again), "binding_rule_id": again.binding_rule_id}
     for column, mine in texts.items():
         if column in rows.table.columns:
-            wrong = rows.table[column].fillna("").astype(str).to_numpy(dtype=object) != mine
+            wrong = words_in(rows.table[column]).to_numpy(dtype=object) != mine
             yield where.check(what, column, wrong, _by_inputs(mine))
 
 

@@ -25,13 +25,15 @@ __all__ = ["QUESTION", "audit_schema"]
 
 QUESTION = "Has every table the columns, keys and rows that it promises?"
 MARKS = ("chunk", "split", "strategy")  # which part of the run a row belongs to
+HOUSE = ("target_weight", "held_weight", "exit_blocked", "fusion_learned_summary")  # beyond the specification
 OLD = "top_risk_driver"
 POOLED = 1e-3
 
 
 def audit_schema(case: Case, settings: AuditSettings, progress: Progress) -> AuditResult:  # noqa: ARG001
     """Columns, keys and rows of decisions, approved orders and every module's table."""
-    checks = list(_columns(Where("decisions", None, "", case.decisions), DECISIONS, needs=(*KEY, "chunk", "split")))
+    needs = (*KEY, "chunk", "split", *(HOUSE if case.whole else ()))
+    checks = list(_columns(Where("decisions", None, "", case.decisions), DECISIONS, needs))
     checks += _order(case.decisions)
     for group in case.groups():
         checks += _keys(case, group)
@@ -48,9 +50,9 @@ def audit_schema(case: Case, settings: AuditSettings, progress: Progress) -> Aud
 
 
 def _columns(where: Where, schema: TableSchema, needs: tuple[str, ...] = ()) -> Iterator[Check]:
-    """One check for each column of the schema and each strange one."""
+    """One check for each column of the schema, of those besides that this table ``needs``, and each strange one."""
     table = where.rows
-    own = table[[column for column in table.columns if column not in needs]]
+    own = table[[column for column in table.columns if column not in needs or column in schema.names]]
     yield from _named(where)
     wrong = dict(faults(own, schema)) | {column: "is missing" for column in needs if column not in table.columns}
     for column in dict.fromkeys((*needs, *schema.names, *wrong)):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from glassbox_bt.audits.case import Case, Group, Part, keys_of, known_in, on_keys
+from glassbox_bt.audits.case import Case, Group, Part, keys_of, known_in, on_keys, words_in
 from glassbox_bt.audits.phrases import PHRASES
 from glassbox_bt.decision.rules import RULES, Effect, codes
 from glassbox_bt.types import BoolArray
@@ -106,7 +106,7 @@ def _of_approved(case: Case, group: Group) -> Summaries:
     table = table.assign(held_weight=table["current_fraction"])
     member = table["final_recommendation"].notna().to_numpy()
     rules = _rules_of(case, table)
-    approvals = table["approval_reasons"].fillna("").astype(str).str.count(r"\|")  # a story names one
+    approvals = words_in(table["approval_reasons"]).str.count(r"\|")  # a story names one
     table = table.assign(more_rules=_more(rules), more_codes=approvals)
     return Summaries("approved", group.chunk, group.split, "rule_barrier_trace", "decisions", table, member, rules)
 
@@ -121,10 +121,10 @@ def _rules_of(case: Case, rows: pd.DataFrame) -> pd.DataFrame | None:
     for rule in RULES:
         if rule.effect is not Effect.SIZE:
             by_id[rule.id] = (*by_id.get(rule.id, ()), rule.short)
-    reasons = rows["rule_barrier_reasons"].fillna("").astype(str)
+    reasons = words_in(rows["rule_barrier_reasons"])
     told = {text: tuple(spoken[code] for code in text.split("|") if code in spoken) for text in reasons.unique()}
     fired = reasons.map(told)
-    binding = rows["binding_rule_id"].fillna("none").astype(str).map(lambda name: by_id.get(name, ()))
+    binding = words_in(rows["binding_rule_id"]).map(lambda name: by_id.get(name, ()))
     return pd.DataFrame({"fired": fired, "binding": binding})
 
 

@@ -42,7 +42,7 @@ class Sentence:
 
 def taken_apart(texts: pd.Series) -> Iterator[Sentence]:
     """The wordings of a column of texts, in order of first appearance; an empty text is the empty wording."""
-    plain = texts.fillna("").astype(str).to_numpy(dtype=object)
+    plain = texts.astype(object).where(texts.notna(), "").astype(str).to_numpy(dtype=object)
     parted = [_NUMBER.split(text.replace("#", _HASH) if "#" in text else text) for text in plain]
     codes, wordings = pd.factorize(np.array(["#".join(parts[::2]) for parts in parted], dtype=object))
     order = np.argsort(codes, kind="stable")

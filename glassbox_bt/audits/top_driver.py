@@ -22,7 +22,7 @@ import pandas as pd
 
 from glassbox_bt.audits.attention_weights import WINDOWED, recorded_attention
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Metric, Progress, not_asked
-from glassbox_bt.audits.case import NO_RUN, Case, keys_of, known_in, on_keys
+from glassbox_bt.audits.case import NO_RUN, Case, keys_of, known_in, on_keys, words_in
 from glassbox_bt.audits.module_inputs import changes
 from glassbox_bt.modules._attribution import RISKS
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
@@ -138,7 +138,7 @@ def _eligible(case: Case, one: Drivers, before: IntArray, after: IntArray) -> Bo
     told = on_keys(case.decided(one.chunk, one.split), keys_of(one.rows), columns)
     quiet = np.ones(len(before), dtype=bool)
     for name in ("regime_label", "rule_barrier_reasons"):
-        words: AnyArray = told[name].fillna("").to_numpy(dtype=object)
+        words: AnyArray = words_in(told[name]).to_numpy(dtype=object)
         quiet &= words[before] == words[after]
     if one.module not in WINDOWED and one.module != "quantitative":
         events = told["event_count"].to_numpy(dtype=np.float64)

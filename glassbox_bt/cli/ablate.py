@@ -21,7 +21,7 @@ def ablate(
     place: Annotated[Path, typer.Argument(metavar="RUN|PLAN", help="A run folder, or a plan.toml.")],
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", help="modules, rules, modalities, fusion or execution; may be given more than once."),
+        typer.Option("--set", help="modules, rules, modalities, fusion, execution or controls; repeat it for several."),
     ] = None,
     depth: Annotated[
         str, typer.Option(help="inference: the trained stack without the part; retrained: fitted again without it.")

@@ -136,9 +136,8 @@ def _run_stages(plan: Plan, market: Market, manifest: Manifest, settings: JobSet
     with _timed(timings, "walk forward"):
         records = backtest.walk_forward(plan, market, run, settings.device, settings.n_workers, progress)
     manifest.update(**records)
-    if plan.ablations.sets:
-        with _timed(timings, "ablations"):
-            _ablate(manifest, plan, plan.ablations, settings.n_workers, progress)
+    with _timed(timings, "ablations"):  # without a set: what a former walk left is dropped
+        _ablate(manifest, plan, plan.ablations, settings.n_workers, progress)
     with _timed(timings, "evaluate"):
         progress("evaluating", 0.0)
         evaluate(run)

@@ -43,6 +43,8 @@ def verify(run: Annotated[Path, typer.Argument(help="A run folder that `glassbox
     if found.faults:
         n_faults, more = len(found.faults), len(found.faults) - MOST_FAULTS
         typer.echo(f"Faults: {n_faults}" + (f", of which {more} are not printed." if more > 0 else "."))
+        if all(fault.file.startswith("report/") for fault in found.faults):
+            typer.echo("Only reports differ. If the program has changed since, write them again with `glassbox report`.")
         raise typer.Exit(1)
 
 

@@ -33,22 +33,24 @@ class Draws:
 
     Parameters
     ----------
-    estimate, error : float
+    estimate : float
         Of the sample.
-    values, errors : FloatArray
+    values : FloatArray
         Of the paths, (n_boot,).
-    truth : float
-        Of the world that the paths come from.
     n_blocks : float
         Sessions of the sample by sessions of a block.
+    truth : float or None
+        Of the world that the paths come from. None for the range of the paths themselves (Efron's percentiles).
+    error, errors : float and FloatArray, or None
+        Standard errors of sample and paths. None where distances are taken as they are.
     """
 
     estimate: float
-    error: float
     values: FloatArray
-    errors: FloatArray
-    truth: float
     n_blocks: float
+    truth: float | None
+    error: float | None = None
+    errors: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,9 @@ class Spread:
     scale : Scale
         All other numbers are on it.
     estimate, error : float
-        Of the sample.
+        Of the sample; the error is 1 where distances are not divided.
     distances : FloatArray
-        (value - truth) / error of each path, ascending.
+        (value - truth) / error of each path, or estimate - value for percentiles, ascending.
     deviation : float
         Standard deviation of the values of the paths.
     """
@@ -114,24 +116,34 @@ def spread_of(draws: Draws, scale: Scale) -> Spread | str:
     if not math.isfinite(draws.estimate):
         return "the measure is not defined on these days"
     with np.errstate(divide="ignore", invalid="ignore"):
-        estimate, truth = scale.there(np.array([draws.estimate, draws.truth]))
+        estimate = float(scale.there(np.array([draws.estimate]))[0])
         values = scale.there(draws.values)
-        errors = scale.slope(draws.values) * draws.errors
-        error = draws.error * float(scale.slope(np.array([draws.estimate]))[0])
+        error, errors = _errors(draws, scale)
     if not math.isfinite(estimate):
         return scale.empty
-    if not draws.error > ROUNDING * abs(draws.estimate):
+    if not error > ROUNDING * abs(draws.estimate):
         return "the measure does not vary over these days, or they are too few"
     usable = np.isfinite(values) & np.isfinite(errors) & (errors > 0.0)
     undefined = len(usable) - int(usable.sum())
-    if undefined > UNDEFINED * len(usable) or not math.isfinite(truth):
+    if undefined > UNDEFINED * len(usable):
         return f"the measure is not defined on {undefined} of {len(usable)} resampled paths"
+    values, errors = values[usable], errors[usable]
     # As a variance from n values divides by n - 1: whole blocks are what is drawn.
     stretch = math.sqrt(draws.n_blocks / (draws.n_blocks - 1.0))
-    distances = np.sort(stretch * (values[usable] - truth) / errors[usable])
-    if not distances[-1] > distances[0]:
+    if draws.truth is None:
+        distances = estimate - values
+    else:
+        distances = stretch * (values - scale.there(np.array([draws.truth]))) / errors
+    if not np.ptp(distances) > 0.0:
         return "the measure does not vary over resampled days"
-    return Spread(scale, float(estimate), error, distances, stretch * float(np.std(values[usable], ddof=1)))
+    return Spread(scale, estimate, error, np.sort(distances), stretch * float(np.std(values, ddof=1)))
+
+
+def _errors(draws: Draws, scale: Scale) -> tuple[float, FloatArray]:
+    """Standard errors of sample and paths on the scale; ones where distances are not divided."""
+    if draws.error is None or draws.errors is None:
+        return 1.0, np.ones(len(draws.values))
+    return draws.error * float(scale.slope(np.array([draws.estimate]))[0]), scale.slope(draws.values) * draws.errors
 
 
 def _same(x: FloatArray) -> FloatArray:

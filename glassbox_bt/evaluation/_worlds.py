@@ -27,6 +27,7 @@ from glassbox_bt.types import FloatArray, IntArray
 
 __all__ = ["World", "world_of"]
 
+UNDIVIDED = ("annual_return",)  # growth is a mean: dividing by its error, small in calm samples, makes it less exact
 CONCENTRATED = 1 / 8  # of the blocks; normal values that do not depend on each other weigh as a third of them
 
 
@@ -61,28 +62,24 @@ class World:
     def spread(self, estimate: float, measure: str, scale: Scale) -> Spread | str:
         """How far a measure of one side, or its difference between two, strays from the truth; or why that is not known."""
         if measure not in CODES:
-            values: FloatArray = np.subtract.reduce([_ordered(paths, measure, self.lengths) for paths in self.paths])
-            return spread_of(self._without_errors(estimate, values, float(np.median(values))), scale)
+            ordered: FloatArray = np.subtract.reduce([_ordered(paths, measure, self.lengths) for paths in self.paths])
+            return spread_of(Draws(estimate, ordered, self._n_blocks, None), scale)
         count, n_blocks = self._weighty_blocks(measure)
         few = count < CONCENTRATED * n_blocks
         if few and measure in HOLDINGS and len(self.sides) == 1:
             return f"its variation is in {count:.1f} of {n_blocks} blocks of days"
-        sample = [{name: side.column(name)[np.newaxis] for name in INPUTS[measure]} for side in self.sides]
         whole = [{name: paths[name].reshape(1, -1) for name in INPUTS[measure]} for paths in self.paths]
         values, errors = self._values(measure, self.paths, self.lengths)
-        truth, _ = self._values(measure, whole, np.array([len(values) * self.lengths.sum()]))
-        if few and len(self.sides) == 2:
-            return spread_of(self._without_errors(estimate, values, float(truth[0])), scale)
-        _, error = self._values(measure, sample, self.lengths)
-        return spread_of(Draws(estimate, float(error[0]), values, errors, float(truth[0]), self._n_blocks), scale)
+        truth = float(self._values(measure, whole, np.array([len(values) * self.lengths.sum()]))[0][0])
+        if measure in UNDIVIDED or (few and len(self.sides) == 2):
+            return spread_of(Draws(estimate, values, self._n_blocks, truth), scale)
+        sample = [{name: side.column(name)[np.newaxis] for name in INPUTS[measure]} for side in self.sides]
+        error = float(self._values(measure, sample, self.lengths)[1][0])
+        return spread_of(Draws(estimate, values, self._n_blocks, truth, error, errors), scale)
 
     @property
     def _n_blocks(self) -> float:
         return float(self.lengths.sum()) / self.block
-
-    def _without_errors(self, estimate: float, values: FloatArray, truth: float) -> Draws:
-        """Draws whose distances from the truth are not divided by an error."""
-        return Draws(estimate, 1.0, values, np.ones(len(values)), truth, self._n_blocks)
 
     def _values(self, measure: str, paths: Sequence[Paths], lengths: IntArray) -> tuple[FloatArray, FloatArray]:
         """The measure of one side, or its difference between two, and the standard error, on each path."""

@@ -26,17 +26,15 @@ from scipy import stats
 
 from glassbox_bt.evaluation.answers import said
 from glassbox_bt.evaluation.books import POOLED
-from glassbox_bt.evaluation.dayblocks import MIN_BLOCK, MIN_BLOCKS, DayMean, day_ratio, detectable
-from glassbox_bt.evaluation.families import holm
+from glassbox_bt.evaluation.dayblocks import MIN_BLOCK, MIN_BLOCKS, DayMean, day_ratio
 from glassbox_bt.evaluation.forecasts import DOWNSIDE
-from glassbox_bt.evaluation.verdicts import SMALLEST_SKILL, claim, verdict_of
+from glassbox_bt.evaluation.verdicts import SMALLEST_SKILL, claims_of_means
 from glassbox_bt.plan import StatisticsPlan
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["CONFIDENCES", "Calibration", "Confidence", "Told", "calibration_claims", "calibration_rows", "calibrations"]
 
 N_BINS = 10
-FAMILY = "calibration"
 RETURN, VOLATILITY = "forward_log_return_20d", "forward_vol_20d"
 Facts = Mapping[str, Any]  # what the fit recorded about its train outcomes
 
@@ -273,24 +271,9 @@ def calibration_rows(found: Sequence[Calibration]) -> list[dict[str, Any]]:
 
 def calibration_claims(found: Sequence[Calibration], level: float) -> list[dict[str, Any]]:
     """A verdict on "its Brier score beats that of the best constant" for each probability, pooled."""
-    claims = [one for one in found if one.chunk == POOLED and one.of.is_probability]
-    adjusted = holm([one.skill.p_value for one in claims])
-    tested = sum(np.isfinite(adjusted))
-    rows = []
-    for one, p_holm in zip(claims, adjusted, strict=True):
-        skill = one.skill
-        numbers = {
-            "estimate": skill.estimate,
-            "low": skill.low,
-            "high": skill.high,
-            "p_value": skill.p_value,
-            "p_holm": p_holm,
-            "smallest_detectable": detectable(skill, level, max(1, tested)),
-            "smallest_effect": SMALLEST_SKILL,
-            "verdict": verdict_of(skill.estimate, skill.high, p_holm, level=level, smallest_effect=SMALLEST_SKILL),
-        }
-        rows.append(claim("calibration", one.name, FAMILY, "brier_skill", numbers))
-    return rows
+    claims = {one.name: one.skill for one in found if one.chunk == POOLED and one.of.is_probability}
+    settings = {"level": level, "smallest_effect": SMALLEST_SKILL}
+    return claims_of_means("calibration", "calibration", "brier_skill", claims, settings)
 
 
 def _told(run: Path, of: Confidence, chunk: int, outcomes: pd.DataFrame) -> Told | None:

@@ -17,16 +17,14 @@ import pandas as pd
 
 from glassbox_bt.evaluation.answers import DECISIONS, said
 from glassbox_bt.evaluation.books import POOLED
-from glassbox_bt.evaluation.dayblocks import DayMean, day_mean, detectable
-from glassbox_bt.evaluation.families import holm
+from glassbox_bt.evaluation.dayblocks import DayMean, day_mean
 from glassbox_bt.evaluation.forecasts import daily_rank_ics
-from glassbox_bt.evaluation.verdicts import SMALLEST_RANK_IC, claim, verdict_of
+from glassbox_bt.evaluation.verdicts import SMALLEST_RANK_IC, claims_of_means
 from glassbox_bt.types import FloatArray
 
 __all__ = ["OUTCOMES", "SIGNALS", "DirectionalSignal", "RankIC", "rank_ics", "signal_claims", "signal_rows"]
 
 OUTCOMES: Mapping[str, int] = {"forward_log_return_20d": 20, "forward_log_return_5d": 5}  # name to horizon, sessions
-FAMILY = "signals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,24 +121,9 @@ def signal_rows(found: Sequence[RankIC]) -> list[dict[str, Any]]:
 
 def signal_claims(found: Sequence[RankIC], level: float) -> list[dict[str, Any]]:
     """A verdict on "its rank correlation with the return it was made for is above 0" for each signal, pooled."""
-    claims = [one for one in found if one.is_claim]
-    adjusted = holm([one.found.p_value for one in claims])
-    tested = sum(np.isfinite(adjusted))
-    rows = []
-    for one, p_holm in zip(claims, adjusted, strict=True):
-        of = one.found
-        numbers = {
-            "estimate": of.estimate,
-            "low": of.low,
-            "high": of.high,
-            "p_value": of.p_value,
-            "p_holm": p_holm,
-            "smallest_detectable": detectable(of, level, max(1, tested)),
-            "smallest_effect": SMALLEST_RANK_IC,
-            "verdict": verdict_of(of.estimate, of.high, p_holm, level=level, smallest_effect=SMALLEST_RANK_IC),
-        }
-        rows.append(claim("signal", one.name, FAMILY, "rank_ic", numbers))
-    return rows
+    claims = {one.name: one.found for one in found if one.is_claim}
+    settings = {"level": level, "smallest_effect": SMALLEST_RANK_IC}
+    return claims_of_means("signal", "signals", "rank_ic", claims, settings)
 
 
 def _daily(said_rows: pd.DataFrame, column: str, outcomes: pd.DataFrame, outcome: str) -> FloatArray:

@@ -18,6 +18,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from glassbox_bt.evaluation.dayblocks import DayMean, detectable
+from glassbox_bt.evaluation.families import holm
+
 __all__ = [
     "NOT_TESTED",
     "NO_EFFECT",
@@ -27,6 +30,7 @@ __all__ = [
     "SUPPORTED",
     "UNDERPOWERED",
     "claim",
+    "claims_of_means",
     "verdict_of",
 ]
 
@@ -60,3 +64,35 @@ def claim(kind: str, subject: str, family: str, measure: str, numbers: Mapping[s
     columns = ("estimate", "low", "high", "p_value", "p_holm", "smallest_detectable", "smallest_effect", "verdict")
     row = {"claim": f"{kind}/{subject}", "kind": kind, "subject": subject, "family": family, "measure": measure}
     return row | {name: numbers[name] for name in columns}
+
+
+def claims_of_means(
+    kind: str, family: str, measure: str, found: Mapping[str, DayMean], settings: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """A verdict on "it is above 0" for each mean over days, corrected among them.
+
+    Parameters
+    ----------
+    kind, family, measure : str
+        As in `claim`.
+    found : Mapping[str, DayMean]
+        By subject.
+    settings : Mapping[str, float]
+        ``level`` and ``smallest_effect``.
+    """
+    adjusted = holm([one.p_value for one in found.values()])
+    tested = sum(math.isfinite(p_holm) for p_holm in adjusted)
+    rows = []
+    for (subject, one), p_holm in zip(found.items(), adjusted, strict=True):
+        numbers = {
+            "estimate": one.estimate,
+            "low": one.low,
+            "high": one.high,
+            "p_value": one.p_value,
+            "p_holm": p_holm,
+            "smallest_detectable": detectable(one, settings["level"], max(1, tested)),
+            "smallest_effect": settings["smallest_effect"],
+            "verdict": verdict_of(one.estimate, one.high, p_holm, **settings),
+        }
+        rows.append(claim(kind, subject, family, measure, numbers))
+    return rows

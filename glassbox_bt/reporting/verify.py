@@ -9,7 +9,9 @@
 6. Each claim of the page is read again from its own source, and no digit stands outside a
    claim, a listed literal or a drawing.                                                        verify_page.py
 
-Nothing is written. 1 alone would not do: whoever changes a file can record its new digest.
+Taken as recorded are the answers of the modules, the decisions (whose digest is that of the scored ones), the orders, the
+outcomes, how much each ablation changed, and what each audit found. Nothing is written. 1 alone would not do: whoever
+changes a file can record its new digest.
 """
 
 from __future__ import annotations

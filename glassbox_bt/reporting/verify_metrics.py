@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from glassbox_bt.evaluation import measured
-from glassbox_bt.plan import plan_from
+from glassbox_bt.plan import Plan, plan_from
 from glassbox_bt.reporting.faults import Check, Fault, differences, shown
 from glassbox_bt.reporting.record import AUDITS, METRICS, RESULTS, RunRecord
 from glassbox_bt.reporting.verify_books import store_of
@@ -29,6 +29,7 @@ TOLERANCE = 1e-12
 BOOKED = 1e-9
 ABLATED = "ablations/equity.parquet"
 MANIFEST = "manifest.json"
+DECISIONS = "decisions.parquet"
 ONE_LINE = 120
 
 
@@ -98,14 +99,7 @@ def manifest_check(record: RunRecord) -> Check:
     """What the manifest says of plan and market, against the plan it holds and the store the run was made on."""
     content = record.manifest
     plan, store = plan_from(content["plan"]), store_of(record)
-
-    def ends(days: IntArray) -> list[str]:
-        return [str(store.dates[days[0]]), str(store.dates[days[-1]])]
-
-    chunks = []
-    for number, chunk in enumerate(plan.chunks, start=1):
-        days = chunk_days(store, chunk, number)
-        chunks.append({"chunk": number, "train": ends(days.train), "validation": ends(days.val), "test": ends(days.test)})
+    market = {"n_sessions": store.n_sessions, "n_names": store.n_assets, **store.facts}
     must: dict[str, Any] = {
         "plan_digest": hashlib.sha256(json.dumps(content["plan"], sort_keys=True).encode()).hexdigest(),  # `Plan.digest`
         "name": plan.name,
@@ -116,15 +110,39 @@ def manifest_check(record: RunRecord) -> Check:
         "assumptions": plan.as_dict()["assumptions"],
         "seeds": {"plan": plan.seed},
         "test_label_reads": len(content.get("decisions_scored", [])),
-        "market": json.loads(
-            json.dumps({"n_sessions": store.n_sessions, "n_names": store.n_assets, **store.facts}, default=str)
-        ),
-        "chunks": chunks,
+        "market": json.loads(json.dumps(market, default=str)),
+        "chunks": _chunks(plan, store),
     }
-    said = {key: content.get(key) for key in must}
-    said["chunks"] = [{key: one.get(key) for key in chunks[0]} for one in content.get("chunks", [])]
-    faults = tuple(_differing(said, must, "", MANIFEST))
-    return Check("manifest: plan, chunks and market as plan and store have them", _n_values(must), "values", faults)
+    faults = _differing({key: content.get(key) for key in must}, must, "", MANIFEST)
+    question = "manifest: plan, chunks and market as plan and store have them"
+    return Check(question, _n_values(must), "values", (*faults, *_scored(record)))
+
+
+def _chunks(plan: Plan, store: Any) -> list[dict[str, Any]]:
+    """Days of each part of each chunk, and how many names could be held on them on average."""
+
+    def ends(days: IntArray) -> list[str]:
+        return [str(store.dates[days[0]]), str(store.dates[days[-1]])]
+
+    def members(days: IntArray) -> float:
+        return round(float(store.member[days].sum(axis=1).mean()), 2)
+
+    chunks = []
+    for number, chunk in enumerate(plan.chunks, start=1):
+        days = chunk_days(store, chunk, number)
+        parts = {"train": ends(days.train), "validation": ends(days.val), "test": ends(days.test)}
+        counts = {"n_members_mean": members(days.test), "n_members_mean_train": members(days.train)}
+        chunks.append({"chunk": number, **parts, **counts})
+    return chunks
+
+
+def _scored(record: RunRecord) -> Iterator[Fault]:
+    """The decisions are among those whose outcomes were opened."""
+    scored: list[str] = record.manifest.get("decisions_scored", [])
+    found = file_digest(record.run / DECISIONS)
+    if found not in scored:
+        must = scored[-1][:12] if scored else "decisions that were scored"
+        yield Fault(DECISIONS, "the whole file", found[:12], must, f"{MANIFEST}#/decisions_scored")
 
 
 def _differing(said: Any, must: Any, place: str, file: str = METRICS) -> Iterator[Fault]:

@@ -77,6 +77,13 @@ def test_a_table_that_is_not_its_artefacts_is_named(planted: Planted, ask: Any, 
     assert "`vol_10d` of" in result.findings[0].detail
 
 
+def test_a_table_without_a_column_of_its_artefact_is_named(planted: Planted, ask: Any) -> None:
+    planted.change("modules/technical/chunk1_test", lambda table: table.drop(columns="attention"))
+    result = ask("provenance", planted.run)
+    assert found(result) == {("table", "technical", "rows")}
+    assert "`attention`" in result.findings[0].detail
+
+
 def test_a_table_that_is_gone_is_named(planted: Planted, ask: Any) -> None:
     (planted.run / "modules" / "volatility" / "chunk1_test.parquet").unlink()
     assert ("table", "volatility", "rows") in found(ask("provenance", planted.run))

@@ -27,7 +27,7 @@ from glassbox_bt.plan import StatisticsPlan
 from glassbox_bt.types import FloatArray
 from tests.coverage.markets import MARKETS, second
 
-__all__ = ["BAND", "REQUIRED", "SAMPLES", "covered", "main", "outcomes", "truths"]
+__all__ = ["BAND", "REQUIRED", "SAMPLES", "covered", "main", "outcomes", "outside", "truths"]
 
 SEED = 20261125  # of the reported simulations
 YEAR = 252
@@ -151,18 +151,32 @@ def _studied(seed: int, simulations: int, workers: int, console: Console) -> pd.
     return covered(pd.DataFrame([row for task in tasks for row in done[task]]), truth)
 
 
+def outside(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of `REQUIRED` measures over three years whose coverage is not in `BAND`."""
+    wanted = cells["measure"].isin(REQUIRED) & (cells["sample"] != "1 year")
+    return cells[wanted & ~cells["coverage"].between(*BAND)]
+
+
+def _verdict(cells: pd.DataFrame) -> str:
+    missed = [f"{one['market']} {one['measure']} {one['sample']} ({one['coverage']:.1%})" for one in _rows(outside(cells))]
+    return f"outside are {', '.join(missed)}" if missed else "every such cell is inside"
+
+
 def _told(cells: pd.DataFrame) -> str:
     """The table of the README."""
-    lines = ["| market | measure | sample | estimand | coverage | 95 % of it | too low | too high | mean width |  |"]
-    lines.append("|---|---|---|---:|---:|---|---:|---:|---:|---|")
-    for cell in cells.to_dict("records"):
-        outside = cell["measure"] in REQUIRED and not BAND[0] <= cell["coverage"] <= BAND[1]
+    lines = ["| market | measure | sample | estimand | coverage | its 95 % interval | too low | too high | mean width |"]
+    lines.append("|---|---|---|---:|---:|---|---:|---:|---:|")
+    for cell in _rows(cells):
         lines.append(
             f"| {cell['market']} | {cell['measure']} | {cell['sample']} | {cell['estimand']:.4f} | {cell['coverage']:.1%} | "
             f"{cell['coverage_low']:.1%} to {cell['coverage_high']:.1%} | {cell['too_low']:.1%} | {cell['too_high']:.1%} | "
-            f"{cell['mean_width']:.4f} | {'outside 92–98 %' if outside else ''} |"
+            f"{cell['mean_width']:.4f} |"
         )
     return "\n".join(lines)
+
+
+def _rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in cells.to_dict("records")]
 
 
 def main() -> None:
@@ -180,11 +194,40 @@ def main() -> None:
     cells = cells.sort_values(["market", "measure"], key=lambda names: names.map(ranks | markets), kind="stable")
     settings.out.mkdir(parents=True, exist_ok=True)
     cells.to_csv(settings.out / "coverage.csv", index=False, float_format="%.6g")
-    text = README.format(simulations=settings.simulations, table=_told(cells), n_boot=SETTINGS.n_boot)
+    named = {"simulations": settings.simulations, "n_boot": SETTINGS.n_boot, "seed": settings.seed}
+    text = README.format(**named, verdict=_verdict(cells), table=_told(cells))
     (settings.out / "README.md").write_text(text, encoding="utf-8")
 
 
-README = """x {simulations} {n_boot} {table}
+README = """# Coverage of the intervals on simulated markets
+
+Made by `OMP_NUM_THREADS=1 python -m tests.coverage.study --simulations {simulations} --out reports/coverage`; the same
+numbers with more digits, and the median widths, are in `coverage.csv`.
+
+**Method.** Days are resampled in blocks of at least 20, all columns together, after a volatility whose memory is drawn from
+its likelihood is taken off, and it is put back along each resampled path. The distances of the paths' measures from the
+value of all paths together, in standard errors from sums over blocks and on a log scale for measures of size, give
+an equal-tailed studentised interval (`glassbox_bt/evaluation/intervals.py`; sources are named there and in
+`_resampling.py`).
+
+**What is covered.** The estimand is the value on a path of 10⁶ days; for `max_drawdown` and `calmar`, which depend on the
+length of the sample, the median over 2,000 samples of that length. `… difference` is the paired difference from a second
+strategy on the same days, half of the first and a part of its own. "Too low" is the share of intervals that lie below the
+estimand, "too high" of those above it.
+
+**Markets** (`tests/coverage/markets.py`): `iid` Student's t(5); `ar` the same with autocorrelation 0.2; `garch` GARCH(1,1)
+with a = 0.08, b = 0.90 and t(7); `regime` calm and turbulent days lasting 100 and 33 sessions. They were fixed, from fits
+to daily series, before the method was chosen. `sv`, whose log volatility is an AR(1), was held out: the method was not tried
+on it before this table was made. A year has 252 sessions; years apart are drawn independently, as the
+quickstart's 2006, 2016 and 2022, years in a row are one path.
+
+**Settings.** Nominal 95 %, {n_boot} bootstrap samples (2,000 in a run; quantiles are taken at ranks for which the number
+does not change the level), {simulations} simulations with seed {seed}. Half-lives, block length and the form of the interval
+were chosen on other seeds (1 to 4), on which every required cell lay between 92 and 98 %.
+
+Wanted: 92 to 98 % for annual return, volatility, Sharpe and CVaR over three years; {verdict}.
+
+{table}
 """
 
 if __name__ == "__main__":

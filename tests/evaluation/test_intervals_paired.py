@@ -120,12 +120,22 @@ def test_ties_between_draws_do_not_part_interval_and_p_value(distances: list[int
 
 def test_normal_errors_give_the_textbook_interval() -> None:
     draws = np.random.default_rng(1).standard_normal(200_000)
-    found = spread_of(Draws(3.0, 2.0, 2.0 * draws, np.full(len(draws), 2.0), 0.0, 1e9), PLAIN)
+    found = spread_of(Draws(3.0, 2.0 * draws, 1e9, 0.0, 2.0, np.full(len(draws), 2.0)), PLAIN)
     assert isinstance(found, Spread)
     assert found.interval(0.95) == pytest.approx((3.0 - 1.96 * 2.0, 3.0 + 1.96 * 2.0), abs=0.05)
     assert found.p_value() == pytest.approx(0.1336, abs=0.005)
     assert found.detectable(0.95) == pytest.approx((1.96 + 0.8416) * 2.0, abs=0.05)
     assert found.standard_error() == pytest.approx(2.0, rel=0.01)
+
+
+def test_without_errors_distances_are_taken_as_they_are_and_percentiles_without_truth() -> None:
+    values = np.arange(1.0, 1000.0)
+    basic, range_of_paths = (spread_of(Draws(600.0, values, 1e9, truth), PLAIN) for truth in (500.0, None))
+    assert isinstance(basic, Spread)
+    assert isinstance(range_of_paths, Spread)
+    assert basic.interval(0.9) == pytest.approx((600.0 - 450.0, 600.0 + 450.0))
+    assert range_of_paths.interval(0.9) == pytest.approx((50.0, 950.0))
+    assert range_of_paths.p_value() == pytest.approx(2.0 / 1000.0)
 
 
 def test_the_smallest_detectable_effect_is_detected_as_often_as_it_says() -> None:

@@ -17,6 +17,7 @@ from glassbox_bt.reporting.html import html_page
 from glassbox_bt.reporting.record import RunRecord
 from glassbox_bt.reporting.report import Figures, claims_in
 from tests.reporting.fake_run import STRATEGIES, FakeRun, write_fake_run
+from tests.reporting.trees import everything
 
 VOID = {"meta", "link", "path", "br", "img", "input", "use"}
 
@@ -239,3 +240,15 @@ def test_drawings_differ_by_key_only_in_their_names(fake_run: Path) -> None:
     assert to_svg(figure.picture, "a") == to_svg(figure.picture, "a")
     assert to_svg(figure.picture, "a") != to_svg(figure.picture, "b")
     assert html_page(report) == html_page(report)
+
+
+def test_groups_notes_marks_and_the_best_of_a_column_are_drawn() -> None:
+    text = html_page(everything())
+    table = text[text.index('<table id="tests">') : text.index("</table>")]
+    assert table.count("<tbody>") == 2
+    assert re.findall(r'<th scope="rowgroup" colspan="3">(.*?)</th>', table)[1] == "Rivals"
+    assert re.search(r'<strong class="best"><data [^>]*>0.72</data></strong><sup class="mark">\*</sup>', table)
+    notes = text[text.index('<div class="notes">') :]
+    assert notes.startswith('<div class="notes">\n<p><sup class="mark">*</sup> adjusted p under')
+    assert '<a href="#tests">table of tests</a>' in text
+    Page(text)

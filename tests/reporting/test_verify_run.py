@@ -79,11 +79,6 @@ def test_an_untouched_run_has_no_fault(run: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_a_run_that_was_moved_has_no_fault_either(run: Path, tmp_path: Path) -> None:
-    moved = shutil.copytree(run, tmp_path / "moved")
-    assert verify(moved).faults == ()
-
-
 def book_faults(run: Path) -> tuple[Fault, ...]:
     return tuple(fault for check in recomputed(RunRecord(run)).checks for fault in check.faults)
 
@@ -253,6 +248,11 @@ def test_a_manifest_that_does_not_agree_with_its_plan_and_store_is_found(
     assert manifest_check(RunRecord(changed_run)).faults
 
 
+def test_decisions_that_are_not_those_that_were_scored_are_found(changed_run: Path) -> None:
+    with_table(changed_run, "decisions.parquet", lambda table: table.assign(final_position_pct=1.0))
+    assert [fault.file for fault in manifest_check(RunRecord(changed_run)).faults] == ["decisions.parquet"]
+
+
 def test_a_file_whose_digest_was_not_recorded_again_is_found(changed_run: Path) -> None:
     assert files_check(RunRecord(changed_run)).faults == ()
     with (changed_run / EQUITY).open("ab") as handle:
@@ -322,8 +322,8 @@ def called(run: Path) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_the_command_prints_a_table_and_exits_with_zero(run: Path) -> None:
-    code, output = called(run)
+def test_the_command_prints_a_table_and_exits_with_zero_also_where_the_run_was_moved(run: Path, tmp_path: Path) -> None:
+    code, output = called(shutil.copytree(run, tmp_path / "moved"))
     assert code == 0
     assert "equity from orders and prices" in output
     assert "FAULT" not in output
@@ -343,6 +343,7 @@ def test_the_command_names_file_place_source_and_both_values_and_exits_with_one(
     assert f"FAULT {PAGE}, line {line}" in output
     assert f"(source {found.group(1)}): printed '{other}', recomputed '{printed}'" in output
     assert "Faults: 1." in output
+    assert "write them again with `glassbox report`" in output
 
 
 @pytest.mark.parametrize("fault", ["no run", "not complete", "no store"])
