@@ -61,8 +61,8 @@ def report(
     manifest = finished(run.resolve())
     written = write_fin_glassbox(manifest.run) if layout == "fin-glassbox" else ()
     with bars("Report") as progress:
-        made = report_run(manifest, progress)
-    for path in (*written, *made):
+        page, *_ = report_run(manifest, progress)
+    for path in (*written, page.parent / "chapter", page):
         typer.echo(str(path))
 
 

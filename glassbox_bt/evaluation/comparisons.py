@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from glassbox_bt.evaluation.books import POOLED, STACK, Books, Variant
 from glassbox_bt.evaluation.families import family_tests, holm
-from glassbox_bt.evaluation.intervals import POWER, paired
+from glassbox_bt.evaluation.intervals import Paired, paired
 from glassbox_bt.evaluation.verdicts import NO_EFFECT, NOT_TESTED, claim, verdict_of
+from glassbox_bt.plan import StatisticsPlan
 
 __all__ = [
     "ABLATION_COLUMNS",
@@ -150,8 +150,7 @@ def _places(books: Books, names: Sequence[str]) -> list[tuple[str, int, str]]:
 
 
 def _differ(books: Books, family: str, name: str, span: int, measure: str) -> Difference:
-    ours, theirs = books.parts(STACK, span), books.parts(name, span)
-    found = paired(ours, theirs, measure, books.settings, f"{books.seed}/{STACK}/{name}")
+    found = _paired(books, name, span, measure, books.settings)
     return Difference(
         family=family,
         name=name,
@@ -172,7 +171,7 @@ def _differ(books: Books, family: str, name: str, span: int, measure: str) -> Di
 
 def _judged(family: Sequence[Difference], books: Books) -> list[Difference]:
     """The differences of one family with their correction and verdicts."""
-    level = books.settings.level
+    level, smallest = books.settings.level, books.settings.smallest_effect
     claims = [one for one in family if _is_claim(one, books)]
     adjusted = dict(zip((one.name for one in claims), holm([one.p_value for one in claims]), strict=True))
     tested = sum(math.isfinite(p_value) for p_value in adjusted.values())
@@ -182,15 +181,22 @@ def _judged(family: Sequence[Difference], books: Books) -> list[Difference]:
             judged.append(one)
             continue
         p_holm = adjusted[one.name]
-        words = verdict_of(one.difference, one.high, p_holm, level=level, smallest_effect=books.settings.smallest_effect)
-        stricter = one.smallest_detectable * _reach(level, tested) / _reach(level, 1)
-        judged.append(replace(one, p_holm=p_holm, smallest_detectable=stricter, verdict=words))
+        words = verdict_of(one.difference, one.high, p_holm, level=level, smallest_effect=smallest)
+        detectable = _detectable(one, books, tested)
+        judged.append(replace(one, p_holm=p_holm, smallest_detectable=detectable, verdict=words))
     return judged
 
 
-def _reach(level: float, claims: int) -> float:
-    """Standard errors between 0 and what a test among ``claims`` finds with probability `POWER`."""
-    return float(stats.norm.ppf(1.0 - (1.0 - level) / (2.0 * max(1, claims))) + stats.norm.ppf(POWER))
+def _detectable(one: Difference, books: Books, claims: int) -> float:
+    """The smallest detectable difference at the level at which Holm's correction of so many claims begins."""
+    if not math.isfinite(one.p_value):
+        return math.nan
+    stricter = replace(books.settings, level=1.0 - (1.0 - books.settings.level) / claims)
+    return _paired(books, one.name, one.chunk, one.measure, stricter).smallest_detectable
+
+
+def _paired(books: Books, name: str, span: int, measure: str, settings: StatisticsPlan) -> Paired:
+    return paired(books.parts(STACK, span), books.parts(name, span), measure, settings, f"{books.seed}/{STACK}/{name}")
 
 
 def _is_claim(one: Difference, books: Books) -> bool:

@@ -8,16 +8,20 @@ median over many samples of this length.
 
 One method for every measure:
 
-1. Days are resampled in blocks, all columns together, after a volatility is taken off and put back.    `_resampling`
-2. Each resampled path has the measure's value and its standard error from sums over blocks (Goetze & Kuensch 1996), and so
-   has the sample. Errors of volatility, CVaR, turnover, costs and drawdown are those of their logarithms, of the annual
-   return those of log growth.                                                                            `_measures`
-3. What all resampled paths give together is the true value of their world. The distances from it, in standard errors, are
-   the distances that the sample may have from the truth: a studentised, equal-tailed interval (Davison & Hinkley 1997,
-   section 5.2; Ledoit & Wolf 2008 for Sharpe ratios under dependence). Drawdown and Calmar have no standard
-   error; their distances are taken as they are, from the median.                                          `_Spread`
+1. Days are resampled in blocks, all columns together, after a volatility is taken off and put back.      `_resampling`
+2. Each resampled path has the measure's value and its standard error from sums of influences over blocks (Götze & Künsch
+   1996), and so has the sample.                                                                            `_measures`
+3. What all paths give together is the truth of the world that they come from (`_worlds`). Their distances from it, in
+   standard errors, are the distances that the sample may have from the truth of its own: a studentised, equal-tailed
+   interval (Davison & Hinkley 1997, section 5.2; Ledoit & Wolf 2008 for Sharpe ratios of dependent returns).  `_spread`
 
-Coverage on simulated markets is in ``reports/coverage`` (``python -m tests.coverage.study``).
+Measures of size (volatility, CVaR, turnover, costs, drawdown) are taken by their logarithm, annual return by log growth.
+Two measures depart from step 3. Distances of annual return are not divided: calm samples understate the error of a mean.
+Maximum drawdown and Calmar depend on the order of the days and have no standard error: theirs is the range of the paths
+(Efron's percentiles), which covers their median more often than it says. The differences between two strategies are taken
+in their own unit; where fewer than an eighth of the blocks make the difference, its distances are not divided either.
+
+Coverage on simulated markets is measured by ``python -m tests.coverage.study``.
 """
 
 from __future__ import annotations

@@ -46,7 +46,21 @@ from tests.flow.tiny import tiny_table
 from tests.null import controls
 from tests.null.informed import PLANTED, Informed
 
-__all__ = ["STRENGTHS", "band", "claims", "claims_of_seed", "counted", "curve", "draw", "informed_stack", "plan_of", "told"]
+__all__ = [
+    "STRENGTHS",
+    "band",
+    "claims",
+    "claims_of_seed",
+    "counted",
+    "curve",
+    "draw",
+    "informed_stack",
+    "plan_of",
+    "told",
+    "verdicts",
+    "walk",
+    "write",
+]
 
 SOURCE = (
     "synthetic?seed={seed}&n_names=8&first=2016-01-04&last=2018-12-31&noise_only=true&text=false"
@@ -62,10 +76,10 @@ STRENGTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
 KEY_RIVAL = "rival/sizing_only"
 SIGNAL = "signal/fusion.learned_fusion_signal"
 FALSE_ON_NOISE = {
-    "rival": "all: no book has an expected return",
-    "ablation": "all: no part can add to it",
-    "signal": "all: no return can be ranked",
-    "calibration": "the two confidences in a direction; risk and size of moves can be foretold on these markets",
+    "rival": "all of them, since no book has an expected return",
+    "ablation": "all of them, since no part can add to it",
+    "signal": "all of them, since no return can be ranked",
+    "calibration": "the two confidences in a direction, since the risk and the size of moves can be foretold here too",
 }
 CONFIDENCES = ("fusion.learned_fusion_confidence", "quantitative.quantitative_confidence")
 
@@ -105,23 +119,24 @@ def plan_of(seed: int, strength: float | None = None, *, quick: bool = False) ->
     return plan_from(table)
 
 
-def claims_of_seed(seed: int, strengths: Sequence[float] = (), *, ablate: bool = True, quick: bool = False) -> pd.DataFrame:
-    """The verdicts of one market: of the stack as it is (``strength`` NaN), and with each planted strength."""
+def claims_of_seed(
+    seed: int, strengths: Sequence[float | None], *, ablate: bool = True, quick: bool = False
+) -> pd.DataFrame:
+    """The verdicts of one market with each planted strength; None (NaN in the table) is the stack as it is."""
     found = []
     with tempfile.TemporaryDirectory() as place:
-        artefacts = Path(place) / "artefacts"
         for strength in strengths:
             run = Path(place) / f"run_{strength}"
-            run.mkdir()
-            (run / "artefacts").symlink_to(artefacts, target_is_directory=True)
-            artefacts.mkdir(exist_ok=True)
-            rows = _walked(plan_of(seed, strength, quick=quick), run, ablate=ablate and strength is None)
-            found.append(rows.assign(seed=seed, strength=np.nan if strength is None else strength))
+            walk(plan_of(seed, strength, quick=quick), run, Path(place) / "artefacts", ablate=ablate and strength is None)
+            found.append(verdicts(run).assign(seed=seed, strength=np.nan if strength is None else strength))
     return pd.concat(found, ignore_index=True)
 
 
-def _walked(plan: Plan, run: Path, *, ablate: bool) -> pd.DataFrame:
-    """Walk, ablate and evaluate one run; its verdicts."""
+def walk(plan: Plan, run: Path, artefacts: Path, *, ablate: bool) -> None:
+    """Walk one chunk through the real harness, with artefacts that runs on the same market share."""
+    artefacts.mkdir(exist_ok=True)
+    run.mkdir()
+    (run / "artefacts").symlink_to(artefacts.resolve(), target_is_directory=True)
     raw = from_name(plan.market_source)
     market = Market(raw, fingerprint(raw))
     place = run / "artefacts" / "market" / "planted"
@@ -133,9 +148,12 @@ def _walked(plan: Plan, run: Path, *, ablate: bool) -> pd.DataFrame:
     manifest.update(**record_run(run, open_store(place), "planted", [record]))
     if ablate:
         run_ablations(run, plan, AblationPlan(sets=("modules",)), 1, _quiet)
+
+
+def verdicts(run: Path) -> pd.DataFrame:
+    """Evaluate a walked run as the main job does; its verdicts."""
     evaluate(run)
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    return pd.DataFrame(metrics["verdicts"])
+    return pd.DataFrame(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["verdicts"])
 
 
 def _quiet(_what: str, _share: float) -> None: ...
@@ -191,7 +209,7 @@ def counted(table: pd.DataFrame, level: float) -> pd.DataFrame:
 def curve(table: pd.DataFrame, level: float) -> pd.DataFrame:
     """By planted strength: the share of markets in which the claim about the key rival was supported.
 
-    ``true_effect`` is the mean difference over the markets, close to the true one.
+    ``mean_difference`` over the markets stands for the true one.
     """
     rows = []
     for strength, group in table[table["strength"].notna()].groupby("strength"):
@@ -203,7 +221,7 @@ def curve(table: pd.DataFrame, level: float) -> pd.DataFrame:
             {
                 "strength": strength,
                 "markets": n,
-                "true_effect": claimed["estimate"].mean(),
+                "mean_difference": claimed["estimate"].mean(),
                 "smallest_detectable": claimed["smallest_detectable"].mean(),
                 "supported": found / n if n else np.nan,
                 "low": low,
@@ -225,7 +243,7 @@ def told(counts: pd.DataFrame, power: pd.DataFrame) -> str:
         for row in counts.itertuples()
     ]
     lines += [
-        f"correlation {row.strength:.2f}: true difference {row.true_effect:+.2f}, supported in {row.supported:.0%} of "
+        f"correlation {row.strength:.2f}: mean difference {row.mean_difference:+.2f}, supported in {row.supported:.0%} of "
         f"{row.markets} markets"
         for row in power.itertuples()
     ]
@@ -241,13 +259,13 @@ def draw(power: pd.DataFrame, place: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
-    axes.fill_between(power["true_effect"], power["low"], power["high"], alpha=0.2, linewidth=0.0)
-    axes.plot(power["true_effect"], power["supported"], marker="o")
+    axes.fill_between(power["mean_difference"], power["low"], power["high"], alpha=0.2, linewidth=0.0)
+    axes.plot(power["mean_difference"], power["supported"], marker="o")
     for row in power.itertuples():
-        axes.annotate(f"{row.strength:g}", (row.true_effect, row.supported), textcoords="offset points", xytext=(6, -12))
+        axes.annotate(f"{row.strength:g}", (row.mean_difference, row.supported), textcoords="offset points", xytext=(6, -12))
     axes.axhline(0.8, linestyle=":", color="0.4")
     axes.axvline(float(power["smallest_detectable"].mean()), linestyle=":", color="0.4")
-    axes.set_xlabel("True difference of Sharpe ratios, stack less sizing only (points: correlation with tomorrow)")
+    axes.set_xlabel("Mean difference of Sharpe ratios, stack less sizing only (at the points: correlation with tomorrow)")
     axes.set_ylabel("Share of markets with the verdict “supported”")
     axes.set_ylim(-0.03, 1.03)
     axes.set_title("Power rises with the planted edge; dotted: smallest detectable effect at power 0.8", fontsize=9)
@@ -264,32 +282,33 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     settings = parser.parse_args()
-    level = plan_of(0).statistics.level
     planted = range(min(settings.edge_seeds, settings.seeds))
-    parts = [
-        claims(planted, (None, *STRENGTHS), settings.workers),
-        claims(range(len(planted), settings.seeds), (None,), settings.workers),
-    ]
-    table = pd.concat(parts, ignore_index=True)
+    rest = range(len(planted), settings.seeds)
+    parts = [claims(planted, (None, *STRENGTHS), settings.workers), claims(rest, (None,), settings.workers)]
+    write(pd.concat(parts, ignore_index=True), settings.out)
+
+
+def write(table: pd.DataFrame, out: Path) -> None:
+    """Tables, figure and README from the verdicts of all markets."""
+    level = plan_of(0).statistics.level
     counts, power = counted(table, level), curve(table, level)
-    settings.out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     noise = table[table["strength"].isna()]
     columns = ["seed", "claim", "estimate", "p_value", "p_holm", "smallest_detectable", "verdict"]
-    noise[columns].to_csv(settings.out / "noise.csv", index=False, float_format="%.4g")
-    counts.to_csv(settings.out / "counts.csv", index=False)
-    power.to_csv(settings.out / "curve.csv", index=False, float_format="%.4g")
-    draw(power, settings.out)
+    noise[columns].to_csv(out / "noise.csv", index=False, float_format="%.4g")
+    counts.to_csv(out / "counts.csv", index=False)
+    power.to_csv(out / "curve.csv", index=False, float_format="%.4g")
+    draw(power, out)
     lines = [f"- {line}" for line in told(counts, power).splitlines()]
     text = README.format(
-        seeds=settings.seeds,
-        edge_seeds=len(planted),
-        level=f"{level:.0%}",
+        seeds=noise["seed"].nunique(),
+        edge_seeds=table.loc[table["strength"].notna(), "seed"].nunique(),
         alpha=f"{1.0 - level:.0%}",
         noise="\n".join(lines[: len(counts)]),
         edges="\n".join(lines[len(counts) :]),
         false="\n".join(f"- {kind}: {words}" for kind, words in FALSE_ON_NOISE.items()),
     )
-    (settings.out / "README.md").write_text(text, encoding="utf-8")
+    (out / "README.md").write_text(text, encoding="utf-8")
 
 
 README = """# Level and power of the verdicts
@@ -316,7 +335,7 @@ A market in which the stack never traded has no Sharpe ratio to compare; it is n
 
 {edges}
 
-![Share of markets in which the claim was supported, against the true difference of Sharpe ratios](power.png)
+![Share of markets in which the claim was supported, against the mean difference of Sharpe ratios](power.png)
 
 The planted policy stands in the place of fusion in the same markets and knows the return from the next fill to the
 one after it with the stated correlation, name by name and day by day. Its orders pass the house's own barrier,

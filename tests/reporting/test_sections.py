@@ -90,8 +90,8 @@ def rewritten(run: Path, to: Path, change: Any) -> RunRecord:
 
 def test_verdicts_come_first_then_what_ran(page: Report) -> None:
     keys = [one.key for one in page.sections]
-    assert keys[:6] == ["verdict", "setting", "performance", "comparisons", "statistics", "signals"]
-    assert keys[6:10] == ["trading", "decisions", "ablations", "audits"]
+    assert keys[:6] == ["verdict", "setting", "performance", "comparisons", "ablations", "audits"]
+    assert keys[6:10] == ["statistics", "signals", "trading", "decisions"]
 
 
 def test_every_claim_has_one_row_with_its_verdict(page: Report, fake_run: Path) -> None:
