@@ -12,6 +12,7 @@ import difflib
 import hashlib
 import importlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ __all__ = [
     "MarketPlan",
     "Plan",
     "StatisticsPlan",
+    "least_samples",
     "load_stack",
     "load_strategies",
     "plan_from",
@@ -44,6 +46,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+RESERVE = 1.05  # of bootstrap samples, for those on which a measure is not defined
 ABLATION_SETS = ("modules", "rules", "modalities", "fusion", "execution", "controls")
 PolicyName = Literal["learned", "formula_only", "sizing_only", "quantitative_only", "qualitative_only", "equal_weight"]
 
@@ -132,7 +135,8 @@ class StatisticsPlan:
     smallest_effect : float, default=0.5
         The smallest difference of the primary measure that would matter to the reader; above 0.
     n_boot : int, default=2000
-        Bootstrap samples, at least 100.
+        Bootstrap samples, at least 100 and `least_samples`; a family takes more where Holm's correction of its claims
+        needs them.
     """
 
     level: float = 0.95
@@ -147,6 +151,16 @@ class StatisticsPlan:
             raise PlanError(f"`smallest_effect` must be above 0, got {self.smallest_effect}.")
         if self.n_boot < 100:
             raise PlanError(f"`n_boot` must be at least 100, got {self.n_boot}.")
+        if self.n_boot < least_samples(self.level):
+            raise PlanError(
+                f"{self.n_boot} bootstrap samples have no {self.level:.4g} interval. "
+                f"Set `n_boot` to {least_samples(self.level)} or more."
+            )
+
+
+def least_samples(level: float) -> int:
+    """The bootstrap samples that an interval of this level needs, and a p-value to fall below ``1 - level``."""
+    return math.ceil(RESERVE * 2.0 / (1.0 - level))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,9 +34,9 @@ __all__ = ["MIN_BLOCK", "Days", "Paths", "block_for", "block_starts", "holdings_
 
 COLUMNS = ("return", "exposure", "traded", "costs", "equity", "ones")
 OPENING = 2  # sessions with which a part begins: in cash, then the first purchase
-MIN_BLOCK = 20  # sessions, a month: the mean block of spec 25.6
+MIN_BLOCK = 10  # sessions; longer ones repeat, with the memory of volatility, what step 4 puts back
 WARM_UP = 63  # sessions before each path, in which a draw's volatility forgets where it began
-HALF_LIVES = (25.0, 50.0, 75.0)  # sessions; GARCH-t fits to an equal-weight portfolio of 20 US stocks give 25 to 78
+HALF_LIVES = (30.0, 60.0, 90.0)  # sessions; GARCH-t fits to an equal-weight portfolio of 20 US stocks give 25 to 78
 DEGREES = 6.0  # of freedom of Student's t in the likelihood
 KURTOSIS = 3.0 + 6.0 / (DEGREES - 4.0)
 SHARES = (0.3, 0.5, 0.7, 0.85, 0.97)  # of the largest `a` at which returns still have a fourth moment

@@ -27,7 +27,8 @@ from glassbox_bt.types import FloatArray, IntArray
 
 __all__ = ["World", "world_of"]
 
-UNDIVIDED = ("annual_return",)  # growth is a mean: dividing by its error, small in calm samples, makes it less exact
+UNDIVIDED = ("annual_return",)  # calm samples understate the error of a mean; in a difference of two that cancels
+ERROR_BLOCK = 20  # sessions, a month: the shortest block whose sums give a standard error
 CONCENTRATED = 1 / 8  # of the blocks; normal values that do not depend on each other weigh as a third of them
 
 
@@ -71,11 +72,16 @@ class World:
         whole = [{name: paths[name].reshape(1, -1) for name in INPUTS[measure]} for paths in self.paths]
         values, errors = self._values(measure, self.paths, self.lengths)
         truth = float(self._values(measure, whole, np.array([len(values) * self.lengths.sum()]))[0][0])
-        if measure in UNDIVIDED or (few and len(self.sides) == 2):
+        as_they_are = few if len(self.sides) == 2 else measure in UNDIVIDED
+        if as_they_are:
             return spread_of(Draws(estimate, values, self._n_blocks, truth), scale)
         sample = [{name: side.column(name)[np.newaxis] for name in INPUTS[measure]} for side in self.sides]
         error = float(self._values(measure, sample, self.lengths)[1][0])
         return spread_of(Draws(estimate, values, self._n_blocks, truth, error, errors), scale)
+
+    @property
+    def _error_block(self) -> int:
+        return max(self.block, min(ERROR_BLOCK, int(self.lengths.min()) // 3))
 
     @property
     def _n_blocks(self) -> float:
@@ -85,13 +91,13 @@ class World:
         """The measure of one side, or its difference between two, and the standard error, on each path."""
         columns = [column for one in paths for column in columns_for(measure, one)]
         if len(columns) == 2:
-            return values_of_draws(CODES[measure], columns[0], columns[1], lengths, self.block)
-        return gaps_of_draws(CODES[measure], (columns[0], columns[1], columns[2], columns[3]), lengths, self.block)
+            return values_of_draws(CODES[measure], columns[0], columns[1], lengths, self._error_block)
+        return gaps_of_draws(CODES[measure], (columns[0], columns[1], columns[2], columns[3]), lengths, self._error_block)
 
     def _weighty_blocks(self, measure: str) -> tuple[float, int]:
         """How many blocks of equal weight would vary as much as the blocks of the sample, and how many blocks there are."""
         psi = np.subtract.reduce([_influence(side, measure) for side in self.sides])
-        squares = block_sums(psi, self.lengths, self.block) ** 2
+        squares = block_sums(psi, self.lengths, self._error_block) ** 2
         total = float(squares.sum())
         return (total**2 / float((squares**2).sum()) if total > 0.0 else math.inf), len(squares)
 

@@ -18,7 +18,7 @@ from glassbox_bt.evaluation.books import POOLED, STACK, Books, Variant
 from glassbox_bt.evaluation.families import family_tests, holm
 from glassbox_bt.evaluation.intervals import Paired, paired
 from glassbox_bt.evaluation.verdicts import NO_EFFECT, NOT_TESTED, claim, verdict_of
-from glassbox_bt.plan import StatisticsPlan
+from glassbox_bt.plan import StatisticsPlan, least_samples
 
 __all__ = [
     "ABLATION_COLUMNS",
@@ -78,7 +78,7 @@ class Difference:
 
 def rival_differences(books: Books) -> list[Difference]:
     """The stack against every rival."""
-    return _judged([_differ(books, RIVALS, *place) for place in _places(books, books.rivals)], books)
+    return _family(books, RIVALS, books.rivals)
 
 
 def ablation_differences(books: Books) -> list[Difference]:
@@ -87,11 +87,7 @@ def ablation_differences(books: Books) -> list[Difference]:
     for one in books.variants:
         if one.changed:
             families.setdefault(one.family, []).append(one.name)
-    return [
-        difference
-        for family, names in families.items()
-        for difference in _judged([_differ(books, family, *place) for place in _places(books, names)], books)
-    ]
+    return [difference for family, names in families.items() for difference in _family(books, family, names)]
 
 
 def rival_rows(differences: Sequence[Difference]) -> list[dict[str, Any]]:
@@ -149,6 +145,18 @@ def _places(books: Books, names: Sequence[str]) -> list[tuple[str, int, str]]:
     return [(name, span, measure) for name in names for span in books.spans for measure in MEASURES]
 
 
+def _family(books: Books, family: str, names: Sequence[str]) -> list[Difference]:
+    """The differences from these books, with as many bootstrap samples as Holm's correction of so many claims needs."""
+    first = _first_level(books.settings, max(len(names), 1))
+    books = replace(books, settings=replace(books.settings, n_boot=max(books.settings.n_boot, least_samples(first))))
+    return _judged([_differ(books, family, *place) for place in _places(books, names)], books)
+
+
+def _first_level(settings: StatisticsPlan, claims: int) -> float:
+    """The level at which Holm's correction of so many claims begins."""
+    return 1.0 - (1.0 - settings.level) / claims
+
+
 def _differ(books: Books, family: str, name: str, span: int, measure: str) -> Difference:
     found = _paired(books, name, span, measure, books.settings)
     return Difference(
@@ -191,7 +199,7 @@ def _detectable(one: Difference, books: Books, claims: int) -> float:
     """The smallest detectable difference at the level at which Holm's correction of so many claims begins."""
     if not math.isfinite(one.p_value):
         return math.nan
-    stricter = replace(books.settings, level=1.0 - (1.0 - books.settings.level) / claims)
+    stricter = replace(books.settings, level=_first_level(books.settings, claims))
     return _paired(books, one.name, one.chunk, one.measure, stricter).smallest_detectable
 
 

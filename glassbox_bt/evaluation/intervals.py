@@ -61,7 +61,6 @@ MEASURES = (
 )
 
 
-RESERVE = 1.05  # of bootstrap samples, for those on which a measure is not defined
 LIMITS = {"exposure": (0.0, math.inf), "hit_rate": (0.0, 1.0)}  # ends beyond them would say nothing
 
 
@@ -159,16 +158,14 @@ def interval(parts: Sequence[pd.DataFrame], measure: str, settings: StatisticsPl
     Raises
     ------
     ContractError
-        An unknown measure, a sample that `estimates` refuses, or too few bootstrap samples for the level.
+        An unknown measure, or a sample that `estimates` refuses.
     """
-    _resolved(settings)
     rows = _rows(parts)
     return _interval(_days(rows), _estimates(rows)[_known(measure)], measure, settings, key)
 
 
 def intervals(parts: Sequence[pd.DataFrame], settings: StatisticsPlan, key: str) -> Mapping[str, Interval]:
     """Intervals of all `MEASURES` from the same resampled days; arguments and errors as in `interval`."""
-    _resolved(settings)
     rows = _rows(parts)
     days, found = _days(rows), _estimates(rows)
     return MappingProxyType({name: _interval(days, found[name], name, settings, key) for name in MEASURES})
@@ -193,10 +190,8 @@ def paired(
     Raises
     ------
     ContractError
-        An unknown measure, a sample that `estimates` refuses, samples of different days, or too few bootstrap samples for
-        the level.
+        An unknown measure, a sample that `estimates` refuses, or samples of different days.
     """
-    _resolved(settings)
     rows, other_rows = _rows(parts), _rows(others)
     _same_days(parts, others)
     difference = _estimates(rows)[_known(measure)] - _estimates(other_rows)[measure]
@@ -211,15 +206,6 @@ def paired(
     low, high = found.interval(settings.level)
     error, p_value, detectable = found.standard_error(), found.p_value(), found.detectable(settings.level)
     return Paired(difference, low, high, error, p_value, detectable, world.block, n, None)
-
-
-def _resolved(settings: StatisticsPlan) -> None:
-    """Whether so many paths have ends as far out as the level asks for."""
-    least = math.ceil(RESERVE * 2.0 / (1.0 - settings.level))
-    if settings.n_boot < least:
-        raise ContractError(
-            f"{settings.n_boot} bootstrap samples have no {settings.level:.4g} interval. Set `n_boot` to {least} or more."
-        )
 
 
 def _interval(days: Days, estimate: float, measure: str, settings: StatisticsPlan, key: str) -> Interval:

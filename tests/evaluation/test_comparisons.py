@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from glassbox_bt.errors import ContractError
+from glassbox_bt.errors import ContractError, PlanError
 from glassbox_bt.evaluation.books import Books, read_books
 from glassbox_bt.evaluation.comparisons import (
     ABLATION_COLUMNS,
@@ -111,6 +112,22 @@ def test_holm_counts_the_family_and_the_smallest_effect_pays_for_it(books: Books
     )
     alone = paired(books.parts("glassbox", 0), books.parts("sizing_only", 0), "sharpe", QUICK, "7/glassbox/sizing_only")
     assert found["sizing_only"].smallest_detectable > 1.05 * alone.smallest_detectable
+
+
+def test_a_family_of_many_claims_has_the_samples_that_its_correction_needs() -> None:
+    rng = np.random.default_rng(21)
+    stack, few = noise(rng, mean=4e-3), StatisticsPlan(n_boot=100)
+    ablated = {f"without_{number}": parts_of(stack - 4e-3 + 1e-3 * rng.standard_normal(250)) for number in range(12)}
+    variants = tuple(variant(name) for name in ablated)
+    books = replace(books_of({"glassbox": parts_of(stack)}, ablated, variants), settings=few)
+    claims = ablation_claims(ablation_differences(books), books)
+    assert {row["verdict"] for row in claims} == {"supported"}
+    assert all(math.isfinite(row["smallest_detectable"]) for row in claims)
+
+
+def test_a_plan_with_too_few_samples_for_its_level_is_refused() -> None:
+    with pytest.raises(PlanError, match="Set `n_boot` to 2100 or more"):
+        StatisticsPlan(level=0.999, n_boot=1000)
 
 
 def test_a_planted_edge_over_the_twin_without_it_is_supported(books: Books) -> None:

@@ -65,10 +65,10 @@ def test_all_columns_come_from_the_same_days() -> None:
 def test_the_longest_wish_is_the_block_within_a_third_of_a_part() -> None:
     slow = np.cumsum(noise(1, 504))
     wish = math.ceil(float(optimal_block_length(slow)["circular"].iloc[0]))
-    assert block_for([noise(2, 504), slow], (504,)) == wish > 20
+    assert block_for([noise(2, 504), slow], (504,)) == wish > 10
     assert block_for([slow], (126, 378)) == min(wish, 42)
-    assert block_for([noise(2, 504)], (252, 252)) == 20
-    assert block_for([np.ones(504)], (252, 252)) == 20
+    assert block_for([noise(2, 504)], (252, 252)) == 10
+    assert block_for([np.ones(504)], (252, 252)) == 10
     assert block_for([np.ones(12)], (12,)) == 4
 
 
