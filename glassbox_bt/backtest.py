@@ -87,15 +87,7 @@ def walk_forward(plan: Plan, market: Market, run: Path, device: str, workers: in
 def walk_chunk(job: ChunkJob, progress: Progress) -> ChunkRecord:
     """Fit, answer, decide, fill and record one chunk."""
     plan, store = job.plan, open_store(job.store)
-    fitter = ChunkFitter(
-        store=store,
-        stack=load_stack(plan),
-        days=chunk_days(store, plan.chunks[job.number - 1], job.number),
-        artefacts=ArtefactStore(job.artefacts),
-        seed=plan.seed,
-        silent=plan.silent,
-        device=job.device,
-    )
+    fitter = ChunkFitter.of(plan, job.number, store, ArtefactStore(job.artefacts), job.device)
     fits = fitter.run(progress)
     progress(f"chunk {job.number} replay", 1.0)
     replays = [*replay_chunk(plan, fitter), *replay_rivals(plan, fitter, load_strategies(plan))]

@@ -12,11 +12,12 @@ import difflib
 import hashlib
 import importlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -35,6 +36,7 @@ __all__ = [
     "MarketPlan",
     "Plan",
     "StatisticsPlan",
+    "least_samples",
     "load_stack",
     "load_strategies",
     "plan_from",
@@ -44,7 +46,9 @@ __all__ = [
 
 T = TypeVar("T")
 
-ABLATION_SETS = ("modules", "rules", "modalities", "fusion", "execution")
+RESERVE = 1.05  # of bootstrap samples, for those on which a measure is not defined
+ABLATION_SETS = ("modules", "rules", "modalities", "fusion", "execution", "controls")
+PolicyName = Literal["learned", "formula_only", "sizing_only", "quantitative_only", "qualitative_only", "equal_weight"]
 
 # What a plan may assume in place of a missing family: key in the plan to the output it stands for, and its factor (R15).
 ASSUMABLE: Mapping[str, Mapping[str, tuple[str, float]]] = {
@@ -102,7 +106,7 @@ class AblationPlan:
     Parameters
     ----------
     sets : tuple[str, ...]
-        Any of ``modules``, ``rules``, ``modalities``, ``fusion``, ``execution``; none by default.
+        Any of ``modules``, ``rules``, ``modalities``, ``fusion``, ``execution``, ``controls``; none by default.
     depth : {"inference", "retrained"}
         Whether the rest of the stack keeps its fits, or is fitted again without the part.
     """
@@ -131,7 +135,8 @@ class StatisticsPlan:
     smallest_effect : float, default=0.5
         The smallest difference of the primary measure that would matter to the reader; above 0.
     n_boot : int, default=2000
-        Bootstrap samples, at least 100.
+        Bootstrap samples, at least 100 and `least_samples`; a family takes more where Holm's correction of its claims
+        needs them.
     """
 
     level: float = 0.95
@@ -146,6 +151,16 @@ class StatisticsPlan:
             raise PlanError(f"`smallest_effect` must be above 0, got {self.smallest_effect}.")
         if self.n_boot < 100:
             raise PlanError(f"`n_boot` must be at least 100, got {self.n_boot}.")
+        if self.n_boot < least_samples(self.level):
+            raise PlanError(
+                f"{self.n_boot} bootstrap samples have no {self.level:.4g} interval. "
+                f"Set `n_boot` to {least_samples(self.level)} or more."
+            )
+
+
+def least_samples(level: float) -> int:
+    """The bootstrap samples that an interval of this level needs, and a p-value to fall below ``1 - level``."""
+    return math.ceil(RESERVE * 2.0 / (1.0 - level))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +182,14 @@ class Plan:
     reduced : bool
         True where networks are smaller than the spec's; the report says so.
     stand_ins : Mapping[str, str]
-        ``silent``, ``shuffled`` or ``frozen`` in place of a module's answers; for ablations (R28).
+        ``silent``, ``shuffled`` or ``frozen`` in place of a module's answers; for ablations (R28). Unlike ``silent`` above
+        it leaves the folds of the modules downstream as they are.
     blank : tuple[str, ...]
         Columns that no module may see: they read as missing; for ablations.
     lag : int
         Sessions by which every decision is late; for ablations.
+    policy : str
+        What the stack's decisions rest on, ``learned`` fusion by default; see `walkforward.policies`; for ablations.
     """
 
     name: str
@@ -192,6 +210,7 @@ class Plan:
     stand_ins: Mapping[str, Literal["silent", "shuffled", "frozen"]] = field(default_factory=dict)
     blank: tuple[str, ...] = ()
     lag: int = 0
+    policy: PolicyName = "learned"
     ablations: AblationPlan = field(default_factory=AblationPlan)
     statistics: StatisticsPlan = field(default_factory=StatisticsPlan)
     folder: str = "."  # where relative paths start; not part of the digest
@@ -201,6 +220,8 @@ class Plan:
             raise PlanError("The plan has no [[chunks]]. Add at least one with `train`, `validation` and `test`.")
         if self.lag < 0:
             raise PlanError(f"`lag` counts sessions and must be at least 0, got {self.lag}.")
+        if self.policy not in get_args(PolicyName):
+            raise PlanError(f"There is no policy `{self.policy}`. There are: {', '.join(get_args(PolicyName))}.")
         _refuse_overlap(self.chunks)
 
     def as_dict(self) -> dict[str, Any]:
@@ -295,6 +316,10 @@ def load_stack(plan: Plan) -> dict[str, Module]:
     for name in plan.modules:
         if name not in stack:
             raise PlanError(f"[modules.{name}] names no module of the stack. It has: {', '.join(sorted(stack))}.")
+    for name in plan.stand_ins:
+        if name not in stack or name in plan.silent:
+            answering = ", ".join(sorted(set(stack) - set(plan.silent)))
+            raise PlanError(f"[stand_ins] names `{name}`, which does not answer in this plan. Those that do: {answering}.")
     built: dict[str, Module] = {}
     for name, module in stack.items():
         if name in plan.silent:

@@ -1,24 +1,47 @@
 """What an audit is: a question to a run, answered check by check, so that a failure names where it lies.
 
-An audit is a function of a run folder, ``(run, settings, progress) -> AuditResult``, in its own file, named in `AUDITS`.
-`record` writes ``audits/<name>.json`` and the audit's line in ``audits/summary.json``, each whole.
+An audit is a function of a case (a run folder, or a bare table of decisions), ``(case, settings, progress) -> AuditResult``,
+in its own file, named in `AUDITS`. `record` writes ``audits/<name>.json`` and the audit's line in ``audits/summary.json``,
+each whole.
+
+A check is *hard* where a failure means that the record contradicts itself or its rules, and *soft* where it says something
+about a learned module that a reader should know. What a table cannot answer is a check that was not asked; it never passes.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from glassbox_bt.errors import PlanError, RunFolderError
 from glassbox_bt.runs.artefacts import write_whole
 
-__all__ = ["AUDITS", "Audit", "AuditResult", "AuditSettings", "Check", "Progress", "audits_named", "record"]
+if TYPE_CHECKING:
+    from glassbox_bt.audits.case import Case
+
+__all__ = [
+    "AUDITS",
+    "SHOWN",
+    "Audit",
+    "AuditResult",
+    "AuditSettings",
+    "Check",
+    "Metric",
+    "Progress",
+    "audits_named",
+    "contents",
+    "headline",
+    "not_asked",
+    "record",
+]
 
 Progress = Callable[[str, float], None]
+Status = Literal["pass", "FAIL", "note", "not applicable"]
+SHOWN = 20  # findings in the summary; the audit's own file holds all
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +49,34 @@ class Check:
     """One thing that was looked at."""
 
     check: str  # what was asked, for example "inputs of a fit"
-    module: str  # of whom: a module, a strategy, or "market"
+    module: str  # of whom: a module, a strategy, a table, or "market"
     column: str  # which of its columns
     chunk: int | None
     cut: str  # the last session that may matter, as a date; empty where there is none
-    passed: bool
-    detail: str = ""  # what was found, where it failed
+    passed: bool | None  # None where it could not be asked
+    detail: str = ""  # what was found, where it failed; what is lacking, where it was not asked
+    split: str = ""
+    hard: bool = True
 
     @property
-    def verdict(self) -> str:
-        """``pass`` or ``FAIL``."""
-        return "pass" if self.passed else "FAIL"
+    def verdict(self) -> Status:
+        """``pass``, ``FAIL``, ``note`` for a soft failure, ``not applicable`` where it was not asked."""
+        if self.passed is None:
+            return "not applicable"
+        return "pass" if self.passed else "FAIL" if self.hard else "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure of an explanation, with the bound it is held against."""
+
+    metric: str
+    module: str
+    chunk: int | None  # None: of all chunks together
+    split: str
+    value: float | None  # None where it is not defined
+    threshold: str | None  # in words; None where the figure is only reported
+    verdict: str  # pass, note, FAIL, reported, or a word of its own such as insufficient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,38 +91,99 @@ class AuditSettings:
         Whether to fit the modules of one chunk again on a market without a future, and compare the fits bit for bit.
     full : bool, default=False
         The same for every chunk.
+    n_rows, n_draws : int
+        Rows of each learned module and chunk whose inputs are perturbed, and how often each.
+    sigma : float, default=0.01
+        Size of a perturbation, in train standard deviations of each input; above 0.
     """
 
     n_days: int = 5
     refit: bool = False
     full: bool = False
+    n_rows: int = 500
+    n_draws: int = 20
+    sigma: float = 0.01
 
     def __post_init__(self) -> None:
         if self.n_days < 1:
             raise PlanError(f"An audit needs at least one test day, got {self.n_days}.")
+        if min(self.n_rows, self.n_draws) < 1 or not self.sigma > 0.0:
+            raise PlanError(
+                f"Perturbations need rows, draws and a size above 0, got {self.n_rows}, {self.n_draws} and {self.sigma}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """Everything that one audit looked at, and ``facts`` about how it looked (JSON-serialisable)."""
+    """Everything that one audit looked at.
+
+    Parameters
+    ----------
+    facts : Mapping[str, Any]
+        How it looked, JSON-serialisable; part of the summary.
+    question : str
+        What it asks, in words.
+    hard : bool
+        False where nothing that it finds is a contradiction.
+    details : Mapping[str, Any]
+        Tables for the audit's own file only.
+    reason : str
+        Why nothing was asked, where nothing was.
+    refused : bool
+        Whether that reason lies in the run folder: asked for by name, it is an error.
+    """
 
     name: str
     checks: tuple[Check, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    question: str = ""
+    metrics: tuple[Metric, ...] = ()
+    hard: bool = True
+    details: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    refused: bool = False
 
     @property
     def findings(self) -> tuple[Check, ...]:
         """The checks that failed."""
-        return tuple(check for check in self.checks if not check.passed)
+        return tuple(check for check in self.checks if check.passed is not None and not check.passed)
+
+    @property
+    def asked(self) -> tuple[Check, ...]:
+        """The checks that could be asked."""
+        return tuple(check for check in self.checks if check.passed is not None)
+
+    @property
+    def status(self) -> Status:
+        """``FAIL`` with a hard finding, ``note`` with soft ones only, ``not applicable`` where nothing could be asked."""
+        if any(finding.hard for finding in self.findings):
+            return "FAIL"
+        if self.findings:
+            return "note"
+        return "pass" if self.asked else "not applicable"
 
     @property
     def passed(self) -> bool:
-        return not self.findings
+        return self.status == "pass"
 
 
-Audit = Callable[[Path, AuditSettings, Progress], AuditResult]
+Audit = Callable[["Case", AuditSettings, Progress], AuditResult]
 
-AUDITS: Mapping[str, str] = {"lookahead": "glassbox_bt.audits.lookahead:audit_run"}
+AUDITS: Mapping[str, str] = {
+    "schema": "glassbox_bt.audits.schema:audit_schema",
+    "finite": "glassbox_bt.audits.finite:audit_finite",
+    "bounds": "glassbox_bt.audits.bounds:audit_bounds",
+    "coverage": "glassbox_bt.audits.coverage:audit_coverage",
+    "provenance": "glassbox_bt.audits.provenance:audit_provenance",
+    "rule_trace": "glassbox_bt.audits.rule_trace:audit_rule_trace",
+    "completeness": "glassbox_bt.audits.completeness:audit_completeness",
+    "attention": "glassbox_bt.audits.attention:audit_attention",
+    "entropy": "glassbox_bt.audits.entropy:audit_entropy",
+    "top_driver": "glassbox_bt.audits.top_driver:audit_top_driver",
+    "readability": "glassbox_bt.audits.readability:audit_readability",
+    "stability": "glassbox_bt.audits.stability:audit_stability",
+    "lookahead": "glassbox_bt.audits.lookahead:audit_run",
+}
 """Name to dotted path; an audit is imported when it is asked for."""
 
 
@@ -94,24 +195,46 @@ def audits_named(names: tuple[str, ...]) -> dict[str, Audit]:
     return {name: _load(AUDITS[name]) for name in AUDITS if not names or name in names}
 
 
-def record(run: Path, result: AuditResult) -> Path:
-    """Write the result into the run folder and return the path of its file."""
-    path = run / "audits" / f"{result.name}.json"
-    _write(path, {**_headline(result), "checks": [{**asdict(check), "verdict": check.verdict} for check in result.checks]})
+def not_asked(check: str, module: str, column: str, why: str, chunk: int | None = None) -> Check:
+    """A check that this case cannot answer."""
+    return Check(check, module, column, chunk, "", None, why)
+
+
+def record(run: Path, results: Iterable[AuditResult]) -> Path:
+    """Write each result into the run folder, and their lines into the summary; the summary's path."""
     summary = run / "audits" / "summary.json"
-    _write(summary, {**_read(summary), result.name: _headline(result)})
-    return path
+    lines = _read(summary)
+    for result in results:
+        _write(run / "audits" / f"{result.name}.json", contents(result))
+        lines[result.name] = headline(result)
+    _write(summary, {name: lines[name] for name in (*AUDITS, *lines) if name in lines})
+    return summary
 
 
-def _headline(result: AuditResult) -> dict[str, Any]:
+def headline(result: AuditResult) -> dict[str, Any]:
+    """The audit's line in the summary."""
+    unasked = dict.fromkeys(f"{one.check}: {one.detail}" for one in result.checks if one.passed is None)
     return {
         "audit": result.name,
+        "question": result.question,
+        "hard": result.hard,
+        "status": result.status,
         "passed": result.passed,
-        "n_checks": len(result.checks),
+        "reason": result.reason,
+        "n_checks": len(result.asked),
         "n_findings": len(result.findings),
-        "findings": [asdict(finding) for finding in result.findings],
+        "findings": [asdict(finding) for finding in result.findings[:SHOWN]],
+        "not_asked": list(unasked),
+        "metrics": [asdict(metric) for metric in result.metrics],
         **result.facts,
     }
+
+
+def contents(result: AuditResult) -> dict[str, Any]:
+    """What the audit's own file holds: its line, every check and the details."""
+    checks = [{**asdict(check), "verdict": check.verdict} for check in result.checks]
+    findings = [asdict(finding) for finding in result.findings]
+    return {**headline(result), "findings": findings, "checks": checks, **result.details}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -125,7 +248,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 

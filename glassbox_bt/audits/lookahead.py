@@ -13,37 +13,41 @@ A module is a pure function of what it is handed (it cannot import the store), s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress
+from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress, not_asked
+from glassbox_bt.audits.case import NO_RUN, Case
 from glassbox_bt.audits.perturb import Cut, Perturber
 from glassbox_bt.audits.recorded import answer_checks, clock_checks, fill_checks, input_checks
 from glassbox_bt.audits.refit import refit_checks
 from glassbox_bt.audits.replays import decision_checks
-from glassbox_bt.audits.subject import Subject, Walk, subject_of
+from glassbox_bt.audits.subject import Subject, Walk
 from glassbox_bt.audits.twins import Twin, difference, fit_checks, market_checks, prediction_checks, rival_checks
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.types import IntArray
 
-__all__ = ["audit_lookahead", "audit_run", "chosen_days"]
+__all__ = ["QUESTION", "audit_lookahead", "audit_run", "chosen_days"]
 
+QUESTION = "Does anything that was decided depend on what became known later?"
 SOON = np.timedelta64(3, "h")  # from a close at 16:00 until 19:00, so on the same day everywhere in the Americas
 
 
-def audit_run(run: Path, settings: AuditSettings, progress: Progress) -> AuditResult:
-    """Audit a finished run.
+def audit_run(case: Case, settings: AuditSettings, progress: Progress) -> AuditResult:
+    """Audit a run.
 
     Raises
     ------
     RunFolderError
-        If the run is not complete, or its market or its stack cannot be rebuilt as they were.
+        If its walk is not recorded, or its market or its stack cannot be rebuilt as they were.
     """
+    if not case.whole:
+        why = f"{NO_RUN}, which names the market that it was made from"
+        return AuditResult("lookahead", (not_asked("market", "market", "all", why),), {}, QUESTION, reason=why)
     progress("look-ahead: reading the run", 0.0)
-    return audit_lookahead(subject_of(run), settings, progress)
+    return audit_lookahead(case.subject, settings, progress)
 
 
 def audit_lookahead(
@@ -70,7 +74,7 @@ def audit_lookahead(
         for walk in subject.walks if settings.full else subject.walks[:1]:
             tell("look-ahead: fitting again", walk.number / len(subject.walks))
             checks += refit_checks(subject, walk, perturber)
-    return AuditResult("lookahead", _merged(checks), _facts(subject, settings, cuts))
+    return AuditResult("lookahead", _merged(checks), _facts(subject, settings, cuts), QUESTION)
 
 
 def chosen_days(subject: Subject, n_days: int) -> dict[int, IntArray]:

@@ -7,7 +7,6 @@ an ``xai_summary`` in every row; no column named like a label; and no answer fro
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from glassbox_bt.audits.ranges import ABOVE, BELOW, range_of
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.types import AnyArray, IntArray
 from glassbox_bt.walkforward.tables import FORBIDDEN
 
-__all__ = ["RANGES", "answered", "table_faults", "through_faults"]
+__all__ = ["answered", "table_faults", "through_faults"]
 
-# Output names say their unit, so they say their range.
-RANGES: tuple[tuple[str, float, float], ...] = (
-    (r"(^|_)prob(_|$)|_confidence$|_risk_score$|^liquidity_score$|^tradable$|_weight$|_available$", 0.0, 1.0),
-    (r"^risk_attention_|^learned_position_multiplier$|_fraction$", 0.0, 1.0),
-    (r"^(learned_fusion_signal|risk_adjusted_quantitative_signal|momentum_score|fusion_rule_signal)$", -1.0, 1.0),
-    (r"^c?var_\d+$", -np.inf, 0.0),
-    (r"(^|_)vol(_\d+d)?$|^days_to_|^slippage_", 0.0, np.inf),
-)
 NOT_OUTPUTS = ("ticker", "date", "known", "reason", "xai_summary")
 
 
@@ -99,9 +91,7 @@ def _value_faults(column: str, values: pd.Series, known: AnyArray) -> Iterator[s
     ):
         if wrong.any():
             yield f"`{column}` is {what}: {int(wrong.sum())}"
-    for pattern, low, high in RANGES:
-        if re.search(pattern, column):
-            outside = known & ((numbers < low) | (numbers > high))
-            if outside.any():
-                yield f"`{column}` leaves [{low:g}, {high:g}] in {int(outside.sum())} rows, first {numbers[outside][0]:g}"
-            return
+    low, high = range_of(column) or (-np.inf, np.inf)
+    outside = known & ((numbers < low - BELOW) | (numbers > high + ABOVE))
+    if outside.any():
+        yield f"`{column}` leaves [{low:g}, {high:g}] in {int(outside.sum())} rows, first {numbers[outside][0]:g}"

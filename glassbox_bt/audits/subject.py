@@ -81,15 +81,15 @@ class Subject:
         return self.walks[0].fitter.store
 
 
-def subject_of(run: Path) -> Subject:
-    """The subject that a finished run holds.
+def subject_of(run: Path, *, unfinished: bool = False) -> Subject:
+    """The subject that a finished run holds; with ``unfinished``, one whose walk is recorded and whose job still runs.
 
     Raises
     ------
     RunFolderError
         If the run is not finished, its market cannot be read any more or has changed, or the program has changed since.
     """
-    manifest = _manifest(run)
+    manifest = _manifest(run, unfinished)
     _refuse_other_code(manifest)
     plan = plan_from(manifest["plan"], folder=str((run / manifest["plan_folder"]).resolve()))
     raw = _raw(plan, manifest)
@@ -147,12 +147,12 @@ def on_store(fitter: ChunkFitter, store: MarketStore) -> ChunkFitter:
     return dataclasses.replace(fitter, store=store, columns=columns, answers=answers)
 
 
-def _manifest(run: Path) -> Mapping[str, Any]:
+def _manifest(run: Path, unfinished: bool) -> Mapping[str, Any]:
     manifest = Manifest.open(run)
     if manifest is None:
         raise RunFolderError(f"{run} holds no run. Name the folder that `glassbox run` wrote.")
     status = manifest.content.get("status")
-    if status != "complete":
+    if status != "complete" and not (unfinished and status == "running"):
         raise RunFolderError(f"The run in {run} is `{status}`, not complete. Finish it with `glassbox run`, then audit it.")
     return manifest.content
 

@@ -129,8 +129,7 @@ def rival_checks(walk: Walk, twin: Twin, strategies: Sequence[Strategy]) -> Iter
 
 def day_span(fitter: ChunkFitter, name: str, day: int) -> Span:
     """What a module is handed to answer one day: names that were members by then, nothing later."""
-    assets = fitter.store.assets_until(fitter.days.first, day)
-    return fitter.store.span(np.array([day], dtype=np.int64), fitter.stack[name].reads, assets, fitter.columns)
+    return fitter.span(fitter.stack[name], np.array([day], dtype=np.int64), day)
 
 
 def difference(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from glassbox_bt.cli.ablate import ablate
 from glassbox_bt.cli.audit import audit
 from glassbox_bt.cli.data import data
 from glassbox_bt.cli.inspect import decide, explain, report, status
 from glassbox_bt.cli.module import module, spread
+from glassbox_bt.cli.verify import verify
 from glassbox_bt.errors import GlassboxError, InputError
 
 __all__ = ["app", "run_app"]
@@ -34,6 +36,7 @@ app.command()(audit)
 Out = Annotated[Path | None, typer.Option(help="Run folder; default runs/<plan name>.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget the run folder and start again.")]
+Audits = Annotated[bool, typer.Option("--audits/--no-audits", help="Whether to audit the run before its report.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default the number of cores.")]
 
 
@@ -67,6 +70,7 @@ def quickstart(
     device: Device = "cpu",
     workers: Workers = None,
     fresh: Fresh = False,
+    audits: Audits = True,
 ) -> None:
     """Run the main job on an embedded market.
 
@@ -74,7 +78,7 @@ def quickstart(
     """
     from glassbox_bt.cli.market_choice import shipped_plan
 
-    _main_job(shipped_plan("quickstart", market), out, device, workers, fresh)
+    _main_job(shipped_plan("quickstart", market), out, device, {"workers": workers, "fresh": fresh, "audits": audits})
 
 
 @app.command()
@@ -85,6 +89,7 @@ def run(
     device: Device = "cpu",
     workers: Workers = None,
     fresh: Fresh = False,
+    audits: Audits = True,
 ) -> None:
     """Run the main job of a plan; a run that was interrupted goes on where it stopped.
 
@@ -93,10 +98,11 @@ def run(
     from glassbox_bt.cli.market_choice import with_market
     from glassbox_bt.plan import read_plan
 
-    _main_job(with_market(read_plan(plan), market), out, device, workers, fresh)
+    chosen = with_market(read_plan(plan), market)
+    _main_job(chosen, out, device, {"workers": workers, "fresh": fresh, "audits": audits})
 
 
-def _main_job(plan: object, out: Path | None, device: str, workers: int | None, fresh: bool) -> None:
+def _main_job(plan: object, out: Path | None, device: str, how: dict[str, Any]) -> None:
     from glassbox_bt.cli.job import JobSettings, main_job
     from glassbox_bt.cli.progress import bars
     from glassbox_bt.modules.device import chosen_device
@@ -104,12 +110,12 @@ def _main_job(plan: object, out: Path | None, device: str, workers: int | None, 
 
     assert isinstance(plan, Plan)
     target = out if out is not None else Path("runs") / plan.name
-    settings = JobSettings(out=target, device=chosen_device(device), workers=workers, fresh=fresh)
+    settings = JobSettings(out=target, device=chosen_device(device), **how)
     with bars(plan.title) as progress:
         report = main_job(plan, settings, progress)
     typer.echo(str(report))
 
 
-for command in (status, report, explain, decide, module):
+for command in (ablate, report, verify, status, explain, decide, module):
     app.command()(command)
 app.add_typer(data, name="data")

@@ -37,7 +37,7 @@ def check(
 
 
 @data.command("import")
-def import_table(  # noqa: PLR0917 - typer passes options by name
+def import_table(
     source: Annotated[
         Path, typer.Argument(help="A CSV or Parquet table: date, ticker, close and, if known, the rest of a bar.")
     ],

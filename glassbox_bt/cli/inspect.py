@@ -50,22 +50,19 @@ def report(
 
     Example: [bold]glassbox report runs/quickstart --layout fin-glassbox[/bold]
     """
+    from glassbox_bt.cli.job import report_run
+    from glassbox_bt.cli.progress import bars
     from glassbox_bt.cli.run_choice import finished
     from glassbox_bt.errors import PlanError
-    from glassbox_bt.reporting import render_report
     from glassbox_bt.reporting.layouts import write_fin_glassbox
-    from glassbox_bt.runs.lock import sole_writer
-    from glassbox_bt.runs.manifest import file_digest
 
     if layout not in LAYOUTS:
         raise PlanError(f"Unknown layout `{layout}`. There are: {', '.join(LAYOUTS)}.")
     manifest = finished(run.resolve())
-    with sole_writer(manifest.run):
-        written = write_fin_glassbox(manifest.run) if layout == "fin-glassbox" else ()
-        page = render_report(manifest.run)
-        place = str(page.relative_to(manifest.run))
-        manifest.update(files={**manifest.content["files"], place: file_digest(page)})
-    for path in (*written, page):
+    written = write_fin_glassbox(manifest.run) if layout == "fin-glassbox" else ()
+    with bars("Report") as progress:
+        page, *_ = report_run(manifest, progress)
+    for path in (*written, page.parent / "chapter", page):
         typer.echo(str(path))
 
 

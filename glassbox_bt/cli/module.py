@@ -220,17 +220,9 @@ class Choice:
 
     def _fitter(self, chunk: int, store: MarketStore, artefacts: Path) -> ChunkFitter:
         from glassbox_bt.runs.artefacts import ArtefactStore
-        from glassbox_bt.walkforward.chunks import chunk_days
         from glassbox_bt.walkforward.fitting import ChunkFitter
 
-        return ChunkFitter(
-            store=store,
-            stack=self.stack,
-            days=chunk_days(store, self.plan.chunks[chunk - 1], chunk),
-            artefacts=ArtefactStore(artefacts),
-            seed=self.plan.seed,
-            silent=self.plan.silent,
-        )
+        return ChunkFitter.of(self.plan, chunk, store, ArtefactStore(artefacts), "cpu")
 
     def _store(self) -> MarketStore:
         """The run's own store, or the plan's market where nothing was run yet."""

@@ -28,8 +28,9 @@ def finished(run: Path) -> Manifest:
 
 
 def plan_of(manifest: Manifest) -> Plan:
-    """The plan that a run recorded."""
-    return plan_from(manifest.content["plan"])
+    """The plan that a run recorded; a relative market folder starts where it did."""
+    folder = manifest.run / str(manifest.content.get("plan_folder", "."))
+    return plan_from(manifest.content["plan"], folder=str(folder.resolve()))
 
 
 def run_or_plan(place: Path) -> tuple[Path, Plan]:

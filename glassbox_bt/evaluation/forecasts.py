@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from glassbox_bt.types import FloatArray
+from glassbox_bt.types import AnyArray, FloatArray
 
-__all__ = ["CONTESTS", "Contest", "brier", "daily_rank_ic", "learned_against_anchor"]
+__all__ = ["CONTESTS", "Contest", "brier", "daily_rank_ic", "daily_rank_ics", "learned_against_anchor"]
 
 DOWNSIDE = 0.05  # a drawdown of 5 % within ten sessions is the event that the risk heads forecast
 MIN_NAMES = 5  # fewer names give no rank correlation for a day
@@ -38,11 +37,37 @@ class Contest:
 
 def daily_rank_ic(table: pd.DataFrame, forecast: str, outcome: str) -> float:
     """Mean over days of the Spearman correlation across names; NaN if no day has five names that differ."""
-    values = []
-    for _, day in table.groupby("date", sort=True):
-        if len(day) >= MIN_NAMES and day[forecast].nunique() > 1 and day[outcome].nunique() > 1:
-            values.append(float(stats.spearmanr(day[forecast], day[outcome]).statistic))
-    return float(np.mean(values)) if values else float("nan")
+    _, values = daily_rank_ics(table["date"].to_numpy(), table[forecast].to_numpy(), table[outcome].to_numpy())
+    known = values[np.isfinite(values)]
+    return float(np.mean(known)) if len(known) else float("nan")
+
+
+def daily_rank_ics(days: AnyArray, forecast: FloatArray, outcome: FloatArray) -> tuple[AnyArray, FloatArray]:
+    """Spearman's correlation across the names of each day, ties at their mean rank.
+
+    Parameters
+    ----------
+    days : AnyArray
+        Day of each row, in any order, (n_rows,).
+    forecast, outcome : FloatArray
+        Finite, (n_rows,).
+
+    Returns
+    -------
+    tuple[AnyArray, FloatArray]
+        The days in ascending order and the correlation on each, in [-1, 1]; NaN on days with fewer than `MIN_NAMES` names or
+        on which either of the two is the same for all.
+    """
+    found, at = np.unique(days, return_inverse=True)
+    if not len(found):
+        return found, np.zeros(0)
+    names = np.bincount(at)
+    middle = 0.5 * (names + 1.0)[at]
+    x, y = (pd.Series(values).groupby(at).rank().to_numpy() - middle for values in (forecast, outcome))
+    both, own, other = (np.bincount(at, weights=product) for product in (x * y, x * x, y * y))
+    usable = (names >= MIN_NAMES) & (own > 0.0) & (other > 0.0)
+    scale = np.sqrt(np.where(usable, own * other, 1.0))
+    return found, np.where(usable, both / scale, np.nan)
 
 
 def brier(table: pd.DataFrame, forecast: str, outcome: str) -> float:

@@ -323,6 +323,8 @@ def quality(model: FusionModel, rows: TrainRows) -> dict[str, object]:
         "holdout_brier_event_base_rate": float(np.mean((base - event) ** 2)),
         "holdout_log_loss_action": float(-np.mean(np.log(np.clip(chosen, 1e-12, 1.0)))),
         "target_r2_from_inputs": 1.0 - float(np.var(left) / np.var(target)),  # D-SYN-01
+        "typical_adjusted_return": known.typical,  # what the confidence and the classes are about
+        "action_edges": [float(edge) for edge in rows.edges],
     }
 
 

@@ -33,13 +33,15 @@ class Utility:
 class TrainRows:
     """Rows with a known outcome, and what they teach the two heads that only fusion has.
 
-    ``action`` are train terciles of the net return (0, 1, 2); ``multiplier`` is NaN where nothing may be held.
+    ``action`` are train terciles of the net return (0, 1, 2), parted at the two ``edges``, which are stated
+    before costs; ``multiplier`` is NaN where nothing may be held.
     """
 
     rows: Row
     outcomes: Outcomes
     action: FloatArray
     multiplier: FloatArray
+    edges: FloatArray
 
     @classmethod
     def of(cls, rows: Row, outcomes: Outcomes, labels: tuple[FloatArray, ...], utility: Utility) -> TrainRows:
@@ -50,7 +52,7 @@ class TrainRows:
         edges = np.quantile(simple[outcomes.fitting] - utility.cost, [1 / 3, 2 / 3])
         action = np.searchsorted(edges, simple - utility.cost, side="left").astype(np.float64)
         size = kept["position_sizing.recommended_capital_fraction"]
-        return cls(kept, outcomes, action, utility.best_multiplier(size, simple, sigma))
+        return cls(kept, outcomes, action, utility.best_multiplier(size, simple, sigma), edges + utility.cost)
 
     def part(self, mask: BoolArray) -> Row:
         """The rows of a mask."""

@@ -44,6 +44,8 @@ class Outcomes:
         1 where the drawdown within 10 sessions reached the threshold, else 0.
     side : FloatArray
         1 where the risk-adjusted return exceeded the median of the fitting rows, else 0.
+    typical : float
+        That median.
     fitting, held_out : BoolArray
         No label of a fitting row reaches into the hold-out.
     """
@@ -53,6 +55,7 @@ class Outcomes:
     signal: FloatArray
     event: FloatArray
     side: FloatArray
+    typical: float
     fitting: BoolArray
     held_out: BoolArray
 
@@ -90,6 +93,7 @@ class Outcomes:
             np.tanh((adjusted - typical) / spread),
             (drawdown[usable] >= event_drawdown).astype(np.float64),
             (adjusted > typical).astype(np.float64),
+            typical,
             fitting,
             held_out,
         )

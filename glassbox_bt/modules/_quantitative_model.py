@@ -315,6 +315,7 @@ def quality(model: QuantitativeModel, rows: TrainRows) -> dict[str, object]:
         "holdout_brier_side": float(np.mean((heads.side - side) ** 2)),
         "driver_agreement": float(np.mean(first_largest(heads.attention, available) == moved)),
         "target_r2_from_inputs": 1.0 - float(np.var(left) / np.var(target)),  # D-SYN-01
+        "typical_adjusted_return": known.typical,  # what the confidence is about
     }
 
 

@@ -95,7 +95,8 @@ def targets(train: TrainView) -> FloatArray:
 
 def unknown(span: Span, sessions: int, min_sessions: int) -> NDArray[np.int8]:
     """Reason codes, (n_days, n_assets): members whose embeddings are known, today's included."""
-    present = np.isfinite(span.block(EMBEDDING)[..., 0])  # (rows, n_assets)
+    block = span.block(EMBEDDING)  # without its last axis where the encoder is silent
+    present = np.isfinite(block if block.ndim == 2 else block[..., 0])  # (rows, n_assets)
     before = np.concatenate([np.zeros((1, present.shape[1]), dtype=np.int64), present.cumsum(axis=0)])
     last = span.at(EMBEDDING)
     n_present = before[last + 1] - before[last - sessions + 1]

@@ -1,22 +1,23 @@
-"""Modules that stand in for others: `Silent` never knows, `Assumed` says what a plan assumes.
+"""What stands in for a module: `Silent` never knows, `Assumed` says what a plan assumes; `Shuffled`, `Frozen` are controls.
 
-Both have the shape of a rule: nothing is fitted, any day may be answered, and the state is empty.
+The first two have the shape of a rule: nothing is fitted, any day may be answered, and the state is empty. The last two
+change answers that were given (``of``), each name's row as a whole, so that outputs of one row stay together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
 from glassbox_bt.errors import PlanError
 from glassbox_bt.market.view import Span
-from glassbox_bt.modules.base import RuleModule, answers_of, reasons
-from glassbox_bt.types import Answers, AnyArray, Kind, Read, Reason, StrArray
+from glassbox_bt.modules.base import FitContext, RuleModule, answers_of, reasons
+from glassbox_bt.types import Answers, AnyArray, BoolArray, IntArray, Kind, Read, Reason, StrArray
 
-__all__ = ["Assumed", "Silent"]
+__all__ = ["Assumed", "Frozen", "Shuffled", "Silent"]
 
 SILENT_TEXT = "This module is silent in this run, so it gives no score and names no driver."
 OUTSIDE_TEXT = "No answer: the name is outside the universe of the day."
@@ -54,6 +55,12 @@ class Silent(RuleModule):
         reason = np.full(span.member.shape, Reason.SILENT, dtype=np.int8)
         nothing = {name: np.full(span.member.shape, np.nan) for name in self.outputs}
         return answers_of(self.name, span, nothing, reason)
+
+    def of(self, answers: Answers) -> Answers:
+        """Silence in the shape of answers that were given."""
+        nothing = {name: np.full_like(values, np.nan) for name, values in answers.outputs.items()}
+        known = np.zeros_like(answers.known)
+        return replace(answers, outputs=nothing, known=known, reason=np.full_like(answers.reason, Reason.SILENT))
 
     def explain(self, span: Span, answers: Answers) -> StrArray:  # noqa: ARG002
         """The same sentence for every row."""
@@ -106,3 +113,86 @@ class Assumed(RuleModule):
         stated = ", ".join(f"{name.replace('_', ' ')} {v:g}" for name, v in self.values.items())
         text = f"Assumed by the plan, not measured in this market: {stated}. No driver stands behind it."
         return np.where(answers.known, text, OUTSIDE_TEXT).astype(object)
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled:
+    """Deals a module's known answers out at random among the (day, name) rows that were known (R28).
+
+    It keeps what the module says, how often, and where it abstains; it destroys what an answer has to do with its name and
+    day. An answer may come from a later day, so this is an evaluation control, never a rival.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module; with seed and chunk it keys the draw, which no other module or edit moves.
+    seed : int
+        The plan's seed.
+    chunk : int
+        Number of the chunk.
+    """
+
+    module: str
+    seed: int
+    chunk: int
+
+    def of(self, answers: Answers, runs: Mapping[str, IntArray]) -> Answers:
+        """The answers, shuffled within each run of days and never across; ``runs`` are rows of ``answers.days`` by name."""
+        day, asset = (np.array(grid) for grid in np.indices(answers.known.shape))
+        context = FitContext(self.seed, self.module, self.chunk, fold=0)
+        for name, rows in runs.items():
+            known_row, known_asset = np.nonzero(answers.known[rows])
+            drawn = context.rng("shuffled", name).permutation(len(known_row))
+            place = rows[known_row], known_asset
+            day[place], asset[place] = rows[known_row[drawn]], known_asset[drawn]
+        outputs = {name: values[day, asset] for name, values in answers.outputs.items()}
+        return replace(answers, outputs=outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Keeps an answer of each name instead of asking again, point in time.
+
+    On later days a name keeps the module's last known answer on train. Train itself has no such answer yet; there each block
+    of days keeps the name's first known answer within the block, from the day on which it was given. A name without an
+    answer to keep abstains.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module.
+    """
+
+    module: str
+
+    def of(self, answers: Answers, member: BoolArray, blocks: Sequence[IntArray], train: IntArray) -> Answers:
+        """The answers, frozen.
+
+        Parameters
+        ----------
+        answers : Answers
+            What the module said.
+        member : BoolArray
+            Universe of each day, the shape of ``answers.known``.
+        blocks : Sequence[IntArray]
+            Rows of ``answers.days`` that each keep the first answer among them.
+        train : IntArray
+            Rows whose last known answer every row after them keeps.
+        """
+        source = np.full(answers.known.shape, -1, dtype=np.int64)  # row whose answer is kept, -1 for none
+        for rows in blocks:
+            known = answers.known[rows]
+            first = np.where(known.any(axis=0), rows[known.argmax(axis=0)], np.iinfo(np.int64).max)
+            source[rows] = np.where(rows[:, None] >= first, first, -1)
+        known = answers.known[train]
+        last = train[len(train) - 1 - known[::-1].argmax(axis=0)]
+        source[int(train[-1]) + 1 :] = np.where(known.any(axis=0), last, -1)
+        outside = ~member & ~answers.known  # encoders answer names that are not members yet
+        reason = reasons((outside, Reason.NOT_A_MEMBER), (source < 0, Reason.NO_FIT_YET))
+        kept = reason == Reason.KNOWN
+        columns = np.arange(answers.known.shape[1])
+        outputs: dict[str, AnyArray] = {}
+        for name, values in answers.outputs.items():
+            outputs[name] = values[source, columns]
+            outputs[name][~kept] = np.nan
+        return replace(answers, outputs=outputs, known=kept, reason=reason)

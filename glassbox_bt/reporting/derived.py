@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from glassbox_bt.errors import RunFolderError
-from glassbox_bt.reporting.record import STACK, TEST, MetricRow, RunRecord, table_source
+from glassbox_bt.reporting.record import AUDITS, METRICS, STACK, TEST, VARIANTS, MetricRow, RunRecord, table_source
 from glassbox_bt.reporting.styles import Value
 
 __all__ = ["CAPITAL", "DERIVED", "EQUITY", "NOT_A_STAGE", "best_rival", "derived", "is_known", "starting_capital"]
@@ -100,6 +100,37 @@ def _n_degenerate(record: RunRecord, _: Arguments) -> Value:
     return sum(row.strategy == STACK and bool(row.content.get("degenerate", False)) for row in rows)
 
 
+def _n_verdicts(record: RunRecord, of: Arguments) -> Value:
+    """Claims with this verdict, all if none is named; of a kind, a family or one subject."""
+    return len(record.entries("verdicts", **of))
+
+
+def _n_variants(record: RunRecord, of: Arguments) -> Value:
+    """Ablations that were run, of a set or with a certain effect if named."""
+    return len(record.entries_of(VARIANTS, **of))
+
+
+def _n_audits(record: RunRecord, of: Arguments) -> Value:
+    """Audits that were made, with a certain status if named."""
+    audits = record.document(AUDITS).values() if record.holds(AUDITS) else ()
+    return sum(bool(of.get("status", one.get("status")) == one.get("status")) for one in audits)
+
+
+def _n_findings(record: RunRecord, _: Arguments) -> Value:
+    audits = record.document(AUDITS).values() if record.holds(AUDITS) else ()
+    return sum(int(one["n_findings"]) for one in audits)
+
+
+def _error_rate(record: RunRecord, _: Arguments) -> Value:
+    """One minus the level of the intervals: what a p-value is held against."""
+    return round(1.0 - _number(record.resolve(f"{METRICS}#/settings/level")), 12)
+
+
+def _audit(record: RunRecord, of: Arguments) -> Value:
+    """Name of an audit, by its place among the sorted names."""
+    return str(sorted(record.document(AUDITS))[int(of["place"])])
+
+
 def _seconds(record: RunRecord, of: Arguments) -> Value:
     """Sum of the recorded seconds, of one stage or chunk if named; None if nothing was recorded."""
     rows = [
@@ -164,6 +195,12 @@ DERIVED: Mapping[str, Callable[[RunRecord, Arguments], Value]] = {
     "n_learned": _n_learned,
     "n_learned_better": _n_learned_better,
     "n_degenerate": _n_degenerate,
+    "n_verdicts": _n_verdicts,
+    "n_variants": _n_variants,
+    "n_audits": _n_audits,
+    "n_findings": _n_findings,
+    "error_rate": _error_rate,
+    "audit": _audit,
     "seconds": _seconds,
     "n_cached": _n_cached,
     "final_wealth": _final_wealth,

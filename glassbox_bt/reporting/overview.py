@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from glassbox_bt.reporting.figures import look_of
+from glassbox_bt.reporting.figures_ink import PRINT, look_of
 from glassbox_bt.reporting.record import RunRecord
 from glassbox_bt.reporting.sections.performance import curves
 from glassbox_bt.runs.artefacts import write_whole
 from glassbox_bt.types import FloatArray
 
 __all__ = ["write_overview"]
-
-# The report's colours for light pages; an image cannot follow a page's style sheet.
-COLOURS: Mapping[str, str] = MappingProxyType(
-    {
-        "--stack": "#0b67a3",
-        "--rival-1": "#b4590b",
-        "--rival-2": "#008060",
-        "--rival-3": "#a8467f",
-        "--rival-4": "#6a6f00",
-        "--rival-5": "#6a5acd",
-        "--rival-6": "#b08d6e",
-        "--ink": "#1f2328",
-        "--quiet": "#8a8f98",
-    }
-)
 
 
 def write_overview(run: Path) -> Path:
@@ -65,7 +48,7 @@ def _draw_chunk(axes: Any, record: RunRecord, chunk: int) -> None:
     dates = np.array(days, dtype="datetime64[D]")
     for name, values in equity.items():
         look = look_of(name, record.strategies)
-        style: dict[str, Any] = {"color": COLOURS[look.variable], "linewidth": look.width, "label": name.replace("_", " ")}
+        style: dict[str, Any] = {"color": PRINT[look.variable], "linewidth": look.width, "label": name.replace("_", " ")}
         dashes: Any = (0, look.dash) if look.dash else "-"
         growth = values / values[0]
         axes[0].plot(dates, growth, linestyle=dashes, zorder=5 if look.width > 2.0 else 2, **style)

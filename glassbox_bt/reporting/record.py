@@ -2,7 +2,8 @@
 
 Every value has a *source*, written like an address, and `RunRecord.resolve` turns a source back into the value:
 
-- ``manifest.json#/market/name``: a JSON pointer into ``manifest.json`` or ``metrics.json``;
+- ``manifest.json#/market/name``: a JSON pointer into ``manifest.json``, ``metrics.json``, ``ablations/variants.json`` or
+  ``audits/summary.json``;
 - ``portfolio/equity.parquet?chunk=1&split=test#mean(exposure)``: rows of a table by equality, then one of
   ``count()``, ``only(column)``, ``first``, ``last``, ``min``, ``max``, ``mean``, ``sum``, ``nunique``;
 - ``derived?chunk=1#name``: a number computed from others by the function of that name in `derived`.
@@ -23,10 +24,28 @@ from glassbox_bt.errors import ContractError, RunFolderError
 from glassbox_bt.reporting.report import Claim
 from glassbox_bt.reporting.styles import Value
 
-__all__ = ["METRICS", "STACK", "TEST", "MetricRow", "RunRecord", "Where", "table_source"]
+__all__ = [
+    "AUDITS",
+    "METRICS",
+    "POOLED",
+    "RESULTS",
+    "STACK",
+    "TEST",
+    "VARIANTS",
+    "Entry",
+    "MetricRow",
+    "RunRecord",
+    "Where",
+    "table_source",
+]
 
 METRICS = "metrics.json"
 MANIFEST = "manifest.json"
+VARIANTS = "ablations/variants.json"
+AUDITS = "audits/summary.json"
+RESULTS = "ablations/results.parquet"
+DOCUMENTS = (MANIFEST, METRICS, VARIANTS, AUDITS)
+POOLED = 0  # in the column `chunk`: the test days of all chunks
 STACK = "glassbox"
 TEST = "test"
 Where = dict[str, str | int]  # rows of a table, by equality
@@ -45,6 +64,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "chunk", "split", "strategy", "decided_on", "filled_on", "ticker", "side", "filled_shares", "code",
     ),
     "portfolio/approved.parquet": ("chunk", "split", "date", "ticker", "approved_fraction"),
+    RESULTS: (
+        "variant", "set", "edit", "target", "depth", "effect", "chunk", "measure", "base", "ablated", "difference",
+        "low", "high", "p_value", "p_holm", "smallest_detectable", "verdict", "n_sessions",
+    ),
 }  # fmt: skip
 
 
@@ -73,6 +96,23 @@ class MetricRow:
         return f"{METRICS}#/strategies/{self.place}/{name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One mapping of a recorded document, or the only row of part of a table; `source` addresses a value in it."""
+
+    place: str
+    content: Mapping[str, Any]
+    is_row: bool = False
+
+    def source(self, name: str) -> str:
+        """Where the value ``name`` of this entry stands; in a document ``name`` may point further down."""
+        return f"{self.place}#only({name})" if self.is_row else f"{self.place}/{name}"
+
+    def get(self, name: str) -> Any:
+        """The value ``name`` as recorded, None where there is none."""
+        return self.content.get(name)
+
+
 @dataclass(slots=True)
 class RunRecord:
     """A finished run folder, opened for reading.
@@ -91,17 +131,27 @@ class RunRecord:
     run: Path
     manifest: Mapping[str, Any] = field(init=False)
     metrics: Mapping[str, Any] = field(init=False)
+    _documents: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
     _tables: dict[str, pd.DataFrame] = field(init=False, default_factory=dict, repr=False)
     _parts: dict[str, pd.DataFrame] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.manifest = _read_json(self.run / MANIFEST)
         self.metrics = _read_json(self.run / METRICS)
+        self._documents = {MANIFEST: self.manifest, METRICS: self.metrics}
         rows = self.metrics.get("strategies")
         if not rows or any(key not in row for row in rows for key in ("strategy", "chunk", "split")):
             raise RunFolderError(
                 f"{self.run / METRICS} lists no strategies with `strategy`, `chunk` and `split`. Run the plan again."
             )
+
+    def instead(self, documents: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> RunRecord:
+        """A record of the same run that holds these documents and tables in place of those of its folder."""
+        other = RunRecord(self.run)
+        other._documents |= documents
+        other.metrics = other._documents[METRICS]
+        other._tables |= {name: _with_days(table) for name, table in tables.items()}
+        return other
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -128,6 +178,37 @@ class RunRecord:
         """The test row of one strategy, None if there is none."""
         rows = (row for row in self.rows(chunk, selection=False) if row.strategy == strategy)
         return next(rows, None)
+
+    def entries(self, name: str, /, **where: str | int) -> tuple[Entry, ...]:
+        """Rows of a list of ``metrics.json`` that equal ``where``; none where the run has no such list."""
+        return self.entries_of(METRICS, f"/{name}", **where)
+
+    def entries_of(self, document: str, pointer: str = "", /, **where: str | int) -> tuple[Entry, ...]:
+        """Rows of a list in a JSON document that equal ``where``; none where there is no such document or list."""
+        if not self.holds(document):
+            return ()
+        place = f"{document}#{pointer}"
+        if pointer and not self.has(place):
+            return ()
+        rows = enumerate(self._pointed(document, pointer))
+        entries = (Entry(f"{place}/{number}", row) for number, row in rows)
+        return tuple(entry for entry in entries if all(entry.content.get(key) == value for key, value in where.items()))
+
+    def line(self, name: str, /, **where: str | int) -> Entry | None:
+        """The one row of a table that equals ``where``, None if there is none or no such table."""
+        if not self.holds(name):
+            return None
+        place = table_source(name, "", **where).removesuffix("#")
+        rows = self.part(place)
+        if rows.empty:
+            return None
+        if len(rows) > 1:
+            raise RunFolderError(f"{len(rows)} rows of the run folder answer to {place}, one was expected.")
+        return Entry(place, {str(key): _plain(value) for key, value in rows.iloc[0].items()}, is_row=True)
+
+    def holds(self, name: str) -> bool:
+        """Whether the run folder has a file of this name: what an optional stage would have written."""
+        return (self.run / name).exists()
 
     def claim(self, source: str, style: str = "text") -> Claim:
         """The value at ``source`` as a claim."""
@@ -165,6 +246,14 @@ class RunRecord:
             raise ContractError(f"{source} holds {type(value).__name__}, not one value. Point further down.")
         return value
 
+    def document(self, place: str) -> Any:
+        """A JSON document of the run folder."""
+        if place not in DOCUMENTS:
+            raise ContractError(f"`{place}` is no document of a run. Known: {', '.join(DOCUMENTS)}.")
+        if place not in self._documents:
+            self._documents[place] = _read_json(self.run / place)
+        return self._documents[place]
+
     def entry(self, pointer: str) -> Any:
         """Whatever the manifest holds at a JSON pointer, which may be a list or a mapping."""
         return self._pointed(MANIFEST, pointer)
@@ -189,11 +278,8 @@ class RunRecord:
         return self._parts[place]
 
     def _pointed(self, place: str, pointer: str) -> Any:
-        documents = {MANIFEST: self.manifest, METRICS: self.metrics}
-        if place not in documents:
-            raise ContractError(f"`{place}` is no document of a run. Known: {', '.join(documents)}.")
-        value: Any = documents[place]
-        for step in pointer.removeprefix("/").split("/"):
+        value = self.document(place)
+        for step in pointer.split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
             try:
                 value = value[int(key)] if isinstance(value, list) else value[key]
@@ -249,9 +335,9 @@ def _plain(value: Any) -> Value:
     return value.item() if hasattr(value, "item") else value  # type: ignore[no-any-return]
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def _read_json(path: Path) -> Any:
     try:
-        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as missing:
         raise RunFolderError(f"There is no {path}: the run is not finished. Run its plan again to resume it.") from missing
     except (OSError, ValueError) as broken:
@@ -269,7 +355,10 @@ def _read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     missing_columns = [column for column in needed if column not in table.columns]
     if missing_columns:
         raise RunFolderError(f"{path} lacks `{'`, `'.join(missing_columns)}`. It was written by another version.")
-    for column in DAY_COLUMNS:
-        if column in table.columns:
-            table[column] = pd.to_datetime(table[column]).dt.strftime("%Y-%m-%d")
-    return table
+    return _with_days(table)
+
+
+def _with_days(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its days as ISO texts."""
+    days = {name: pd.to_datetime(table[name]).dt.strftime("%Y-%m-%d") for name in DAY_COLUMNS if name in table.columns}
+    return table.assign(**days)

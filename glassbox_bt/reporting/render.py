@@ -14,8 +14,9 @@ from glassbox_bt.reporting.sections.verdict import labels
 from glassbox_bt.reporting.tearsheets import write_tearsheets
 from glassbox_bt.runs.artefacts import write_whole
 
-__all__ = ["build_report", "render_report", "write_tearsheets"]
+__all__ = ["PAGE", "build_report", "render_report", "write_tearsheets"]
 
+PAGE = Path("report") / "index.html"
 Progress = Callable[[str, float], None]
 
 
@@ -31,7 +32,7 @@ def render_report(run: Path, *, progress: Progress | None = None) -> Path:
     """
     report = build_report(RunRecord(run), progress=progress)
     page = html_page(report)
-    path = write_whole(run / "report" / "index.html", lambda draft: draft.write_text(page, encoding="utf-8"))
+    path = write_whole(run / PAGE, lambda draft: draft.write_text(page, encoding="utf-8"))
     _tell(progress, 1.0)
     return path
 

@@ -1,26 +1,39 @@
-"""The tree that every report is rendered from: sections, paragraphs, lists, tables, figures and claims.
+"""The tree that every report is rendered from: sections, paragraphs, lists, tables and figures.
 
-The tree knows nothing of HTML, so that other renderers (Markdown, LaTeX) can print the same one.
-A number enters it only as a `Claim`, which carries the place in the run folder that it was read from; a digit that
-is not read from a run (the 252 of an annualisation) is a `Literal` and must be listed in `LITERALS`.
-Plain text with a digit in it is refused.
+The tree knows nothing of HTML, Markdown or LaTeX; each of the three renderers prints the same one. What a text may hold
+is told in `pieces`, whose names can be had from here as well.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 from typing import Literal as OneOf
 
 from glassbox_bt.errors import ContractError
-from glassbox_bt.reporting.figures import Look, Picture
-from glassbox_bt.reporting.styles import STYLES, Value
+from glassbox_bt.reporting.figures import Drawing, Look
+from glassbox_bt.reporting.pieces import (
+    LITERALS,
+    MARKS,
+    Best,
+    Claim,
+    Code,
+    Link,
+    Literal,
+    Mark,
+    Piece,
+    Prose,
+    Ref,
+    claims_in,
+    plain_text,
+    prose,
+)
 
 __all__ = [
     "LITERALS",
+    "MARKS",
+    "Best",
     "Block",
     "Claim",
     "Code",
@@ -31,148 +44,24 @@ __all__ = [
     "Link",
     "Listing",
     "Literal",
+    "Mark",
     "Paragraph",
     "Piece",
     "Prose",
+    "Ref",
     "Report",
     "Row",
+    "RowGroup",
     "RowRole",
     "Section",
     "Table",
     "claims_in",
     "plain_text",
     "prose",
+    "with_best",
 ]
 
 RowRole = OneOf["plain", "stack", "muted"]
-NOT_KNOWN = "–"  # a value that the run recorded as unknown
-
-LITERALS: Mapping[str, str] = {
-    "0": "the risk-free rate and the idle rate of this report",
-    "1": "wealth at the start of a curve",
-    "1/N": "name of a rule: every one of N names gets the same weight",
-    "12-1": "name of a rule: momentum over twelve months without the last one",
-    "2": "label of a number of strategies or chunks that is spelled in words elsewhere",
-    "95": "level of the tail loss",
-    "100": "percent",
-    "252": "sessions in a year, for annualisation",
-    "sha256": "name of a digest",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One value that a run recorded, with the place it was read from.
-
-    Parameters
-    ----------
-    value : float | int | bool | str | None
-        The value as recorded; None or NaN is printed as unknown.
-    source : str
-        Place in the run folder, see `RunRecord.resolve`.
-    style : str
-        How it is printed, a key of `STYLES`.
-
-    Raises
-    ------
-    ContractError
-        If there is no source, or the style is not known.
-    """
-
-    value: Value
-    source: str
-    style: str = "text"
-    kind: ClassVar[str] = "claim"
-
-    def __post_init__(self) -> None:
-        if not self.source.strip():
-            raise ContractError(
-                f"The value {self.value!r} has no source. Make the claim with `RunRecord.claim`, "
-                "which reads the value from its place in the run folder."
-            )
-        if self.style not in STYLES:
-            raise ContractError(f"`{self.style}` is no style of a claim. Known styles: {', '.join(sorted(STYLES))}.")
-
-    @property
-    def known(self) -> bool:
-        """Whether the run recorded a value here."""
-        return self.value is not None and not (isinstance(self.value, float) and math.isnan(self.value))
-
-    @property
-    def text(self) -> str:
-        """The value as printed."""
-        return STYLES[self.style](self.value) if self.known else NOT_KNOWN
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A text with digits that belongs to the report, not to a run; it must be listed in `LITERALS`."""
-
-    text: str
-    kind: ClassVar[str] = "literal"
-
-    def __post_init__(self) -> None:
-        if self.text not in LITERALS:
-            raise ContractError(
-                f"`{self.text}` is not a listed literal. Print it as a Claim, or list it in LITERALS with its reason."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """Something to type or to look up: a command, a file, a digest."""
-
-    content: str | Claim
-    kind: ClassVar[str] = "code"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.content, str):
-            _refuse_digits(self.content)
-
-    @property
-    def text(self) -> str:
-        """What is shown."""
-        return self.content if isinstance(self.content, str) else self.content.text
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link to another file of the report folder, relative to it."""
-
-    content: str | Claim
-    target: str
-    kind: ClassVar[str] = "link"
-
-    @property
-    def text(self) -> str:
-        """What is shown."""
-        return self.content if isinstance(self.content, str) else self.content.text
-
-
-Piece = str | Claim | Literal | Code | Link
-Prose = tuple[Piece, ...]
-
-
-def prose(*parts: Piece | Prose) -> Prose:
-    """Pieces of text in a row; tuples among ``parts`` are flattened.
-
-    Raises
-    ------
-    ContractError
-        If a plain string holds a digit: it must be a Claim or a listed Literal.
-    """
-    flat: list[Piece] = []
-    for part in parts:
-        flat.extend(part if isinstance(part, tuple) else (part,))
-    for piece in flat:
-        if isinstance(piece, str):
-            _refuse_digits(piece)
-    return tuple(flat)
-
-
-def plain_text(text: Prose) -> str:
-    """The prose as one string, as a reader without markup would see it."""
-    return "".join(piece if isinstance(piece, str) else piece.text for piece in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,29 +121,83 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows under a common head, set off from those above; rows without a head stand in a group of their own."""
+
+    rows: tuple[Row, ...]
+    head: Prose = ()
+
+    def __post_init__(self) -> None:
+        prose(*self.head)
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table; every row has one cell per column.
+
+    Parameters
+    ----------
+    key : str
+        Anchor, unique in the report.
+    caption : Prose
+        What the table shows.
+    columns : tuple[Column, ...]
+        Heads from left to right.
+    rows : tuple[Row | RowGroup, ...]
+        Rows and groups of rows, in the order of printing.
+    notes : tuple[Prose, ...]
+        Printed under the table; a note that begins with a `Mark` says what the mark means.
 
     Raises
     ------
     ContractError
-        If a row has another number of cells than there are columns.
+        If a row has another number of cells than there are columns, or a mark stands in a cell and no note explains it.
     """
 
     key: str
     caption: Prose
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Row | RowGroup, ...]
+    notes: tuple[Prose, ...] = ()
     kind: ClassVar[str] = "table"
 
     def __post_init__(self) -> None:
         prose(*self.caption)
-        for row in self.rows:
+        for note in self.notes:
+            prose(*note)
+        explained = {note[0] for note in self.notes if note and isinstance(note[0], Mark)}
+        for row in self.flat_rows:
             if len(row.cells) != len(self.columns):
                 raise ContractError(
                     f"A row of table `{self.key}` has {len(row.cells)} cells for {len(self.columns)} columns. "
                     "Give every column a cell."
                 )
+            used = {piece for cell in row.cells for piece in cell if isinstance(piece, Mark)}
+            if used - explained:
+                raise ContractError(
+                    f"Table `{self.key}` bears the mark `{min(one.sign for one in used - explained)}`, and no note under it "
+                    "begins with that mark. Add the note."
+                )
+
+    @property
+    def groups(self) -> tuple[RowGroup, ...]:
+        """The rows in groups; neighbours that stand in none share one without a head."""
+        groups: list[RowGroup] = []
+        loose: list[Row] = []
+        for row in self.rows:
+            if isinstance(row, Row):
+                loose.append(row)
+                continue
+            if loose:
+                groups.append(RowGroup(tuple(loose)))
+                loose = []
+            groups.append(row)
+        return (*groups, RowGroup(tuple(loose))) if loose else tuple(groups)
+
+    @property
+    def flat_rows(self) -> tuple[Row, ...]:
+        """Every row, whatever its group."""
+        return tuple(one for row in self.rows for one in ((row,) if isinstance(row, Row) else row.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +207,7 @@ class Figure:
     key: str
     title: Prose
     alternative: Prose
-    picture: Picture
+    picture: Drawing
     sources: tuple[str, ...]
     kind: ClassVar[str] = "figure"
 
@@ -284,18 +227,22 @@ class Figures:
     legend: tuple[tuple[Look, Claim], ...] = ()
     kind: ClassVar[str] = "figures"
 
+    def __post_init__(self) -> None:
+        prose(*self.title)
+
 
 Block = Paragraph | Listing | Table | Figure | Figures
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A titled part of the report; ``key`` is its anchor."""
+    """A titled part of the report; ``key`` is its anchor, ``folded`` ones open on demand where the format can fold."""
 
     key: str
     title: Prose
     blocks: tuple[Block, ...]
     sections: tuple[Section, ...] = ()
+    folded: bool = False
 
     def __post_init__(self) -> None:
         prose(*self.title)
@@ -312,20 +259,31 @@ class Report:
     sections: tuple[Section, ...]
 
 
-def claims_in(node: object) -> Iterator[Claim]:
-    """Every claim below ``node``, in the order of printing."""
-    if isinstance(node, Claim):
-        yield node
-    elif isinstance(node, tuple):
-        for part in node:
-            yield from claims_in(part)
-    elif hasattr(node, "__dataclass_fields__"):
-        for name in node.__dataclass_fields__:
-            yield from claims_in(getattr(node, name))
+def with_best(rows: Sequence[Row], column: int, *, smallest: bool = False) -> tuple[Row, ...]:
+    """The rows with the best value of a column printed bold: the largest, or the smallest.
+
+    The value of a cell is that of its first claim. Cells without one and rows in grey do not compete; where fewer than two
+    compete nothing is bold, and of equal values all are.
+    """
+    values = [_value(row, column) for row in rows]
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return tuple(rows)
+    best = min(known) if smallest else max(known)
+    return tuple(_bold(row, column) if value == best else row for row, value in zip(rows, values, strict=True))
 
 
-def _refuse_digits(text: str) -> None:
-    if re.search(r"\d", text):
-        raise ContractError(
-            f"The text {text!r} holds a digit without a source. Print the number as a Claim, or a fixed one as a Literal."
-        )
+def _value(row: Row, column: int) -> float | None:
+    claim = next((piece for piece in row.cells[column] if isinstance(piece, Claim)), None)
+    if row.role == "muted" or claim is None or not claim.known or isinstance(claim.value, str):
+        return None
+    return None if claim.value is None else float(claim.value)
+
+
+def _bold(row: Row, column: int) -> Row:
+    cell = row.cells[column]
+    place = next(place for place, piece in enumerate(cell) if isinstance(piece, Claim))
+    first = cell[place]
+    assert isinstance(first, Claim)
+    made = (*cell[:place], Best(first), *cell[place + 1 :])
+    return replace(row, cells=(*row.cells[:column], made, *row.cells[column + 1 :]))

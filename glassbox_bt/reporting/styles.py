@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from glassbox_bt.decision.rules import RULES
 from glassbox_bt.errors import ContractError
 
-__all__ = ["STRATEGY_LABELS", "STYLES", "Value"]
+__all__ = ["MEASURE_LABELS", "STRATEGY_LABELS", "STYLES", "Value"]
 
 Value = float | int | bool | str | None
 MINUS = "\N{MINUS SIGN}"
@@ -30,6 +30,20 @@ def _percent(digits: int) -> Callable[[Value], str]:
         return _signed(f"{100.0 * _as_float(value):,.{digits}f}".replace(",", THIN)) + f"{THIN}%"
 
     return show
+
+
+def _bare_percent(digits: int) -> Callable[[Value], str]:
+    """A fraction in percent without the sign, for a column whose head has it."""
+    return lambda value: _number(digits)(100.0 * _as_float(value))
+
+
+def _difference(show: Callable[[Value], str]) -> Callable[[Value], str]:
+    """As ``show``, with a plus before what is above zero."""
+    return lambda value: ("+" if _as_float(value) > 0.0 else "") + show(value)
+
+
+def _p_value(value: Value) -> str:
+    return "<0.001" if _as_float(value) < 0.001 else _number(3)(value)
 
 
 def _as_float(value: Value) -> float:
@@ -56,6 +70,15 @@ def _words(value: Value) -> str:
 
 def _strategy(value: Value) -> str:
     return STRATEGY_LABELS.get(str(value), _words(value))
+
+
+def _measure(value: Value) -> str:
+    return MEASURE_LABELS.get(str(value), _words(value))
+
+
+def _member(value: Value) -> str:
+    """``module.column``, as recorded for a claim about one answer of a module."""
+    return _words(value).replace(".", ": ")
 
 
 def _codes(value: Value) -> str:
@@ -92,10 +115,24 @@ STRATEGY_LABELS: Mapping[str, str] = {
     "benchmark": "Benchmark",
 }
 
+MEASURE_LABELS: Mapping[str, str] = {
+    "sharpe": "Sharpe ratio",
+    "sortino": "Sortino ratio",
+    "calmar": "Calmar ratio",
+    "annual_return": "annual return",
+    "max_drawdown": "maximum drawdown",
+    "cvar_95": "CVaR 95",
+    "cost_share": "cost share",
+    "rank_ic": "rank IC",
+    "brier_skill": "Brier skill",
+}
+
 STYLES: Mapping[str, Callable[[Value], str]] = {
     "text": str,
     "words": _words,
     "strategy": _strategy,
+    "measure": _measure,
+    "member": _member,
     "codes": _codes,
     "rule": _rule,
     "plain": _plain,
@@ -105,9 +142,17 @@ STYLES: Mapping[str, Callable[[Value], str]] = {
     "number": _number(2),
     "number_0": _number(0),
     "number_1": _number(1),
+    "number_3": _number(3),
     "number_4": _number(4),
     "percent": _percent(1),
+    "percent_0": _percent(0),
     "percent_2": _percent(2),
     "percent_4": _percent(4),
+    "bare_percent": _bare_percent(1),
+    "bare_percent_2": _bare_percent(2),
+    "difference": _difference(_number(2)),
+    "difference_3": _difference(_number(3)),
+    "difference_percent": _difference(_percent(1)),
+    "p_value": _p_value,
     "digest": _short_digest,
 }

@@ -108,8 +108,12 @@ class Manifest:
 
     def complete(self, files: list[Path]) -> None:
         """Record the digests of the outputs and the end of the run."""
-        digests = {str(path.relative_to(self.run)): file_digest(path) for path in sorted(files)}
-        self.update(status="complete", files=digests, finished_at=_now())
+        self.update(status="complete", finished_at=_now())
+        self.record_files(files)
+
+    def record_files(self, files: list[Path]) -> None:
+        """Record the digests of the outputs."""
+        self.update(files={str(path.relative_to(self.run)): file_digest(path) for path in sorted(files)})
 
     def fail(self, error: BaseException) -> None:
         """Record that the run ended early, and why."""

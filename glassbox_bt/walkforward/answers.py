@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from glassbox_bt.errors import ContractError
 from glassbox_bt.market.store import AnswerColumn
 from glassbox_bt.types import Answers, AnyArray, BoolArray, IntArray, Reason
 
@@ -50,18 +51,23 @@ class ModuleAnswers:
         known = np.zeros(shape, dtype=bool)
         reason = np.full(shape, Reason.NO_FIT_YET, dtype=np.int8)
         through = np.full(len(days), -1, dtype=np.int64)
-        outputs: dict[str, AnyArray] = {}
+        return cls(module, days, assets, {}, known, reason, through, in_sample).with_parts(parts)
+
+    def with_parts(self, parts: Sequence[Part]) -> ModuleAnswers:
+        """The same answers with these parts in the place of what was said about their days and assets."""
+        known, reason, through = self.known.copy(), self.reason.copy(), self.fitted_through.copy()
+        outputs = {name: np.array(values) for name, values in self.outputs.items()}
         for part in parts:
-            rows = part.answers.days - days[0]
-            columns = np.searchsorted(assets, part.assets)
+            rows = part.answers.days - self.days[0]
+            columns = np.searchsorted(self.assets, part.assets)
             place = np.ix_(rows, columns)
             known[place], reason[place] = part.answers.known, part.answers.reason
             through[rows] = part.fitted_through
             for name, values in part.answers.outputs.items():
                 if name not in outputs:
-                    outputs[name] = np.full((*shape, *values.shape[2:]), np.nan, dtype=values.dtype)
+                    outputs[name] = np.full((*known.shape, *values.shape[2:]), np.nan, dtype=values.dtype)
                 outputs[name][place] = values
-        return cls(module, days, assets, outputs, known, reason, through, in_sample)
+        return replace(self, outputs=outputs, known=known, reason=reason, fitted_through=through)
 
     def columns(self) -> dict[str, AnswerColumn]:
         """As the modules above read them: ``module.output`` and ``module.known``."""
@@ -72,7 +78,18 @@ class ModuleAnswers:
         }
 
     def on(self, days: IntArray, assets: IntArray | None = None) -> Answers:
-        """The answers of some days, for some assets of the store (all of the chunk's if None)."""
+        """The answers of some days, for some assets of the store (all of the chunk's if None).
+
+        Raises
+        ------
+        ContractError
+            A day lies before the first answer or after the last.
+        """
+        if len(days) and not self.days[0] <= days.min() <= days.max() <= self.days[-1]:
+            raise ContractError(
+                f"`{self.module}` answers sessions {self.days[0]} to {self.days[-1]}, not {days.min()} to {days.max()}. "
+                "Ask for days of the chunk that it answers."
+            )
         rows = days - self.days[0]
         columns = np.arange(len(self.assets)) if assets is None else np.searchsorted(self.assets, assets)
         place = np.ix_(rows, columns)

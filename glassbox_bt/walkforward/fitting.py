@@ -7,36 +7,44 @@
    test. Its rank scale is then frozen on those out-of-fold answers (R14), and so is the calibration of a module that has
    ``with_outcomes(answers, labels)``: on what came of them by the end of train.
 5. Each fit and each run of answers is an artefact whose key holds the digest of everything that was handed over (`digests`).
+
+Ablations: columns of ``blank`` read as missing in every fit and answer. A module named in ``stand_ins`` is replaced in what
+the others read, on train days too: a silent one is not fitted, a shuffled or frozen one is fitted and answers as ever
+(`stood_in`). Folds stay those of the whole stack. Whoever cannot be fitted without what was taken away abstains.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save_file
 
 from glassbox_bt.decision.stack import layer_of, order
 from glassbox_bt.errors import TrainingError
 from glassbox_bt.market.store import AnswerColumn, MarketStore
 from glassbox_bt.market.view import Span, TrainView
-from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, Module, ModuleState
-from glassbox_bt.runs.artefacts import ArtefactStore, Made, code_digest, digest_array, digest_json, library_versions
+from glassbox_bt.modules.base import FitContext, FittedModule, Module, ModuleState
+from glassbox_bt.modules.stand_ins import Silent
+from glassbox_bt.plan import Plan, load_stack
+from glassbox_bt.runs.artefacts import ArtefactStore, Made, code_digest, digest_json
 from glassbox_bt.runs.engine import Progress
 from glassbox_bt.types import IntArray, Read
 from glassbox_bt.walkforward.answers import ModuleAnswers, Part, load_part, save_part, silent_column
-from glassbox_bt.walkforward.chunks import N_BLOCKS, ChunkDays
+from glassbox_bt.walkforward.chunks import N_BLOCKS, ChunkDays, chunk_days
+from glassbox_bt.walkforward.fits import digests, identity, is_silence, load_fitted, save_candidate, save_fitted
+from glassbox_bt.walkforward.stood_in import STOOD_IN_TEXT, refuse_unknown_columns, stood_in
 from glassbox_bt.walkforward.tables import answers_table, write_table
 
-__all__ = ["ChunkFitter", "FitRecord", "digests", "load_fitted", "save_fitted"]
+__all__ = ["ChunkFitter", "FitRecord", "Fold", "digests", "load_fitted", "pages", "save_fitted"]
+
+S = TypeVar("S", bound=Span)
 
 MIN_FOLD_SESSIONS = 80  # with members; fewer leave no rows beside a purged hold-out, so the block they would answer abstains
 PAGE = 756  # sessions answered at a time; bounds memory, changes no number
@@ -64,6 +72,16 @@ class Fold:
     final: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What became of one module: its last fit, where that lies, what the record says of its fits, and its answers."""
+
+    fitted: FittedModule
+    frozen: Path
+    fits: list[Mapping[str, Any]]
+    parts: list[tuple[str, Part, Made]]
+
+
 @dataclass(slots=True)
 class ChunkFitter:
     """Answers of all modules in one chunk; ``answers`` and ``columns`` grow as modules are taken in turn."""
@@ -80,6 +98,32 @@ class ChunkFitter:
     fitted: dict[str, FittedModule] = field(default_factory=dict)
     tables: dict[tuple[str, str], list[Path]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    stand_ins: Mapping[str, str] = field(default_factory=dict)  # module to silent, shuffled or frozen
+    blank: tuple[str, ...] = ()  # columns that nobody sees
+    like: Mapping[str, ModuleAnswers] = field(default_factory=dict)  # a walk of this stack; shapes of what is silent here
+
+    @classmethod
+    def of(cls, plan: Plan, number: int, store: MarketStore, artefacts: ArtefactStore, device: str) -> ChunkFitter:
+        """The fitter of chunk ``number`` (from 1) of a plan.
+
+        Raises
+        ------
+        PlanError
+            If the plan cannot be used on this market.
+        """
+        stack = load_stack(plan)
+        refuse_unknown_columns(plan, stack, store)
+        return cls(
+            store=store,
+            stack=stack,
+            days=chunk_days(store, plan.chunks[number - 1], number),
+            artefacts=artefacts,
+            seed=plan.seed,
+            silent=plan.silent,
+            device=device,
+            stand_ins=plan.stand_ins,
+            blank=plan.blank,
+        )
 
     @property
     def assets(self) -> IntArray:
@@ -107,11 +151,61 @@ class ChunkFitter:
 
     def take(self, name: str, progress: Callable[[float], None]) -> FitRecord:
         """Fit one module, answer its days and offer its columns to those above."""
-        started, module = time.perf_counter(), self.stack[name]
+        started, module = time.perf_counter(), self.speaker(name)
         self._offer_silent(module.reads)
+        said_before = len(self.skipped)
+        try:
+            taken = self._taken(module, progress)
+        except TrainingError:
+            if not (self.stand_ins or self.blank):
+                raise
+            words = f"chunk {self.days.number}: {name} cannot be fitted without what was taken away, so it abstains."
+            self.skipped[said_before:] = [words]
+            module = self._silent(name)
+            taken = self._taken(module, progress)
+        parts = taken.parts
+        if self.stand_ins.get(name, "silent") != "silent":
+            parts = self._stood_in(name, module, parts)
+        for split, _, made in parts:
+            if split != "lead":
+                self.tables.setdefault((name, split), []).append(made.path / "table.parquet")
+        self.fitted[name] = taken.fitted
+        self._offer(name, module, [part for _, part, _ in parts])
+        return FitRecord(
+            name,
+            self.days.number,
+            round(time.perf_counter() - started, 3),
+            tuple(taken.fits),
+            tuple({"split": s, "path": str(m.path), "digest": m.digest, "cached": m.cached} for s, _, m in parts),
+            str(taken.frozen),
+        )
+
+    def restore(self, name: str, frozen: Path, parts: Sequence[Part]) -> None:
+        """Offer what `take` offered when it was made: the last fit and the answers of one module."""
+        abstained = (self.stand_ins or self.blank) and is_silence(frozen)
+        module = self._silent(name) if abstained else self.speaker(name)
+        self._offer_silent(module.reads)
+        self.fitted[name] = load_fitted(module, frozen)
+        self._offer(name, module, parts)
+
+    def speaker(self, name: str) -> Module:
+        """The module itself, or the silence that stands in for it."""
+        return self._silent(name) if self.stand_ins.get(name) == "silent" else self.stack[name]
+
+    def _silent(self, name: str) -> Module:
+        return Silent(name, self.stack[name].outputs)
+
+    def _taken(self, module: Module, progress: Callable[[float], None]) -> _Taken:
+        """Every fit of the module and its answers.
+
+        Raises
+        ------
+        TrainingError
+            The fit that answers validation and test failed; of a block that cannot be answered there is only a note.
+        """
         fits: list[Mapping[str, Any]] = []
         parts: list[tuple[str, Part, Made]] = []
-        folds = list(self.schedule(name))
+        folds = list(self._folds(module))
         for i, fold in enumerate(folds):
             try:
                 fit = self._fit(module, fold, lambda share, i=i: progress((i + share) / len(folds)))  # type: ignore[misc]
@@ -119,7 +213,7 @@ class ChunkFitter:
                 if fold.final:
                     raise
                 self.skipped.append(
-                    f"chunk {self.days.number}, {name}: train block {fold.number + 1} is not answered: {failed}"
+                    f"chunk {self.days.number}, {module.name}: train block {fold.number + 1} is not answered: {failed}"
                 )
                 continue
             if fold.final and module.learns_from and parts:
@@ -128,25 +222,17 @@ class ChunkFitter:
             through = int(fold.train[-1]) if len(fold.train) else -1
             fits.append({"fold": fold.number, "digest": fit.digest, "cached": fit.cached, "fitted_through": through})
             for split, days in fold.runs:
-                for page in _pages(days):
+                for page in pages(days):
                     made = self._answer(module, fitted, fit, page, through, split)
                     parts.append((split, load_part(made.path), made))
-                    if split != "lead":
-                        self.tables.setdefault((name, split), []).append(made.path / "table.parquet")
-        self.fitted[name] = fitted
-        self._offer(name, module, [part for _, part, _ in parts])
-        return FitRecord(
-            name,
-            self.days.number,
-            round(time.perf_counter() - started, 3),
-            tuple(fits),
-            tuple({"split": s, "path": str(m.path), "digest": m.digest, "cached": m.cached} for s, _, m in parts),
-            str(fit.path),
-        )
+        return _Taken(fitted, fit.path, fits, parts)
 
     def schedule(self, name: str) -> Iterator[Fold]:
         """Which train days each fit knows and which days it answers; the last fit answers validation and test."""
-        module, days = self.stack[name], self.days
+        yield from self._folds(self.speaker(name))
+
+    def _folds(self, module: Module) -> Iterator[Fold]:
+        name, days = module.name, self.days
         final = (
             *self._gap(name, days.train, days.val),
             ("val", days.val),
@@ -168,10 +254,23 @@ class ChunkFitter:
     def train_view(self, module: Module, train: IntArray) -> TrainView:
         """What a fit on ``train`` is handed."""
         assets = self.store.assets_until(self.days.first, int(train[-1]))
-        return self.store.train_view(train, module.reads, module.learns_from, assets, self.columns)
+        view = self.store.train_view(train, module.reads, module.learns_from, assets, self.columns)
+        return self._blanked(view)
+
+    def span(self, module: Module, days: IntArray, known_by: int) -> Span:
+        """What a prediction for ``days`` is handed, for the names that were members by session ``known_by``."""
+        assets = self.store.assets_until(self.days.first, known_by)
+        return self._blanked(self.store.span(days, module.reads, assets, self.columns))
+
+    def _blanked(self, span: S) -> S:
+        """The span with the blanked columns missing; others are the same objects, and so have the same digests."""
+        hidden = {name: np.full(span.blocks[name].shape, np.nan) for name in self.blank if name in span.blocks}
+        for block in hidden.values():
+            block.flags.writeable = False
+        return dataclasses.replace(span, blocks={**span.blocks, **hidden}) if hidden else span
 
     def _fit(self, module: Module, fold: Fold, progress: Callable[[float], None]) -> Made:
-        key: dict[str, Any] = {**_identity(module), "device": self.device}
+        key: dict[str, Any] = {**identity(module), "device": self.device}
         if not len(fold.train):  # a rule: there is nothing to fit
             return self.artefacts.get_or_make("fits", key, lambda folder: save_fitted(folder, ModuleState()))
         train = self.train_view(module, fold.train)
@@ -218,10 +317,9 @@ class ChunkFitter:
         return np.concatenate([part.answers.days for part, _ in parts])
 
     def _answer(self, module: Module, fitted: FittedModule, fit: Made, days: IntArray, through: int, split: str) -> Made:
-        reach = min(int(days[-1]) + self._lead(module.name), self.days.last)
-        assets = self.store.assets_until(self.days.first, reach)
-        span = self.store.span(days, module.reads, assets, self.columns)
-        key = {"fit": fit.digest, **_identity(module), "split": split, "through": through, "inputs": digests(span)}
+        span = self.span(module, days, self.reach(module.name, days))
+        assets = self.store.assets_until(self.days.first, self.reach(module.name, days))
+        key = {"fit": fit.digest, **identity(module), "split": split, "through": through, "inputs": digests(span)}
         key["table"] = code_digest("glassbox_bt.walkforward.tables")
 
         def make(folder: Path) -> None:
@@ -232,11 +330,46 @@ class ChunkFitter:
 
         return self.artefacts.get_or_make("answers", key, make)
 
-    def _offer(self, name: str, module: Module, parts: Sequence[Part]) -> None:
+    def reach(self, name: str, days: IntArray) -> int:
+        """Last session on which a module above reads the module's answers to ``days``."""
+        return min(int(days[-1]) + self._lead(name), self.days.last)
+
+    def assembled(self, name: str, parts: Sequence[Part]) -> ModuleAnswers:
+        """The parts of one module laid out on all days from its first answer to the chunk's last day."""
         first = min(int(part.answers.days[0]) for part in parts)
         days = np.arange(first, self.days.last + 1, dtype=np.int64)
-        self.answers[name] = ModuleAnswers.assemble(name, days, self.assets, parts, in_sample=module.self_supervised)
-        self.columns.update(self.answers[name].columns())
+        in_sample = self.stack[name].self_supervised
+        return ModuleAnswers.assemble(name, days, self.assets, parts, in_sample=in_sample)
+
+    def _stood_in(self, name: str, module: Module, parts: Sequence[tuple[str, Part, Made]]) -> list[tuple[str, Part, Made]]:
+        """The parts as others read them, shuffled or frozen, each an artefact of its own."""
+        kind = self.stand_ins[name]
+        altered = stood_in(kind, self.assembled(name, [part for _, part, _ in parts]), self.days, self.store, self.seed)
+        given = [made.digest for _, _, made in parts]
+        key = {"stand_in": kind, "module": name, "of": given, "stream": [self.seed, self.days.number]}
+        key["code"] = code_digest("glassbox_bt.walkforward.stood_in")
+        replaced = []
+        for place, (split, part, _) in enumerate(parts):
+            said = Part(altered.on(part.answers.days, part.assets), part.assets, part.fitted_through)
+
+            def make(folder: Path, split: str = split, said: Part = said) -> None:
+                save_part(folder, said)
+                span = self.store.span(said.answers.days, (), said.assets)
+                texts = np.full(said.answers.known.shape, STOOD_IN_TEXT[kind], dtype=object)
+                if split != "lead":
+                    write_table(folder / "table.parquet", answers_table(module, span, said.answers, texts))
+
+            replaced.append((split, said, self.artefacts.get_or_make("answers", {**key, "place": place}, make)))
+        return replaced
+
+    def _offer(self, name: str, module: Module, parts: Sequence[Part]) -> None:
+        given = self.assembled(name, parts)
+        if name in self.like and isinstance(module, Silent):
+            shapes = {output: values.shape[2:] for output, values in self.like[name].outputs.items()}
+            nothing = {output: np.full((*given.known.shape, *shape), np.nan) for output, shape in shapes.items()}
+            given = dataclasses.replace(given, outputs={**given.outputs, **nothing})
+        self.answers[name] = given
+        self.columns.update(given.columns())
 
     def _offer_silent(self, reads: Sequence[Read]) -> None:
         for read in reads:
@@ -256,51 +389,7 @@ class ChunkFitter:
         return max(lengths, default=1) - 1
 
 
-def digests(span: Span) -> dict[str, str]:
-    """Content digest of everything a fit or a prediction was handed, by column (R25)."""
-    found = {"days": digest_array(span.dates), "tickers": digest_json(span.tickers), "member": digest_array(span.member)}
-    found.update({name: digest_array(block) for name, block in span.blocks.items()})
-    if isinstance(span, TrainView):
-        found.update({f"label {name}": digest_array(values) for name, values in span.labels.items()})
-    return found
-
-
-def save_candidate(folder: Path, candidate: Candidate, checkpoints: Path) -> None:
-    """The chosen candidate: frozen state, checkpoints, history and summary of its training."""
-    save_fitted(folder, candidate.fitted.state())
-    for path in sorted(checkpoints.rglob("*")):
-        if path.is_file():
-            shutil.copyfile(path, folder / path.name)
-    pd.DataFrame(list(candidate.history)).to_csv(folder / "training_history.csv", index=False)
-    summary = {"variant": candidate.variant, **candidate.summary}
-    text = json.dumps(summary, indent=1, sort_keys=True, default=str)
-    (folder / "training_summary.json").write_text(text, encoding="utf-8")
-
-
-def save_fitted(folder: Path, state: ModuleState) -> None:
-    """Arrays as safetensors, facts as JSON; no pickle."""
-    arrays = {name: np.ascontiguousarray(values) for name, values in state.arrays.items()}
-    save_file(arrays, str(folder / "frozen.safetensors"))
-    (folder / "frozen.json").write_text(json.dumps(state.facts, sort_keys=True, default=str), encoding="utf-8")
-
-
-def load_fitted(module: Module, folder: Path) -> FittedModule:
-    """The fit that `save_fitted` wrote."""
-    facts = json.loads((folder / "frozen.json").read_text(encoding="utf-8"))
-    return module.restore(ModuleState(load_file(str(folder / "frozen.safetensors")), facts))
-
-
-def _identity(module: Module) -> dict[str, Any]:
-    cls = type(module)
-    return {
-        "module": module.name,
-        "class": f"{cls.__module__}:{cls.__qualname__}",
-        "settings": dataclasses.asdict(module),  # type: ignore[call-overload]
-        "code": code_digest(cls.__module__),
-        "libraries": library_versions(),
-    }
-
-
-def _pages(days: IntArray) -> Iterator[IntArray]:
+def pages(days: IntArray) -> Iterator[IntArray]:
+    """The days in runs that are answered at a time."""
     for start in range(0, len(days), PAGE):
         yield days[start : start + PAGE]

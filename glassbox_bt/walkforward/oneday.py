@@ -89,9 +89,16 @@ def decide_day(plan: Plan, store: MarketStore, run: Path, chunk: int, day: int, 
 
     Raises
     ------
+    PlanError
+        If the plan is an ablation that a single day cannot show.
     RunFolderError
         If the run lacks a frozen fit.
     """
+    if plan.stand_ins or plan.blank or plan.lag or plan.policy != "learned":
+        raise PlanError(
+            "The plan has `stand_ins`, `blank`, `lag` or `policy`: it is an ablation, and no day is decided by one. Remove "
+            "them, or read the run's decisions."
+        )
     days = chunk_days(store, plan.chunks[chunk - 1], chunk)
     modules = load_stack(plan)
     stack = _Stack(store, modules, plan.silent, days, store.assets_until(days.first, day))

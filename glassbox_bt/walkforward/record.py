@@ -19,7 +19,7 @@ from glassbox_bt.walkforward.chunks import ChunkDays
 from glassbox_bt.walkforward.fitting import ChunkFitter, FitRecord
 from glassbox_bt.walkforward.tables import join_tables, write_table
 
-__all__ = ["ChunkRecord", "Replay", "booked", "record_chunk", "record_module", "record_run"]
+__all__ = ["ChunkRecord", "Replay", "booked", "equity_table", "record_chunk", "record_module", "record_run"]
 
 REPLAYED = ("val", "test")
 
@@ -73,7 +73,7 @@ def record_chunk(fitter: ChunkFitter, fits: Sequence[FitRecord], replays: Sequen
     tables: dict[str, list[pd.DataFrame]] = {}
     for replay in replays:
         made = {
-            "portfolio/equity": _equity(replay, store),
+            "portfolio/equity": equity_table(replay.book, store.dates[replay.days]),
             "portfolio/weights": _weights(replay, store),
             "portfolio/orders": _orders(replay, store),
             **{_place(name): table for name, table in replay.tables.items()},
@@ -139,11 +139,11 @@ def _marked(table: pd.DataFrame, chunk: int, replay: Replay, with_strategy: bool
     return pd.concat([pd.DataFrame(marks, index=table.index), table], axis=1)
 
 
-def _equity(replay: Replay, store: MarketStore) -> pd.DataFrame:
-    book = replay.book
+def equity_table(book: Book, dates: AnyArray) -> pd.DataFrame:
+    """One row per session: money, exposure as a fraction of equity, and the simple return."""
     return pd.DataFrame(
         {
-            "date": store.dates[replay.days],
+            "date": dates,
             "equity": book.equity,
             "cash": book.cash,
             "exposure": book.exposure,

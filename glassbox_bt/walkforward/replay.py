@@ -7,13 +7,14 @@ On each session of a split, at its close:
 3. The approver fits the sizes into the limits of the portfolio.                    decision/approver.py
 4. The account fixes the orders; they are filled at the next session.               portfolio/simulate.py
 
-Three policies share the loop: the stack (learned fusion), ``formula_only`` (the upstream formulas) and ``sizing_only`` (no
-signal: everything that position sizing allows). Validation and test each start in cash.
+Three policies share the loop (`policies`): the stack (learned fusion), ``formula_only`` (the upstream formulas) and
+``sizing_only`` (no signal: everything that position sizing allows). Validation and test each start in cash. `decide_split`
+is the loop alone; tables of texts and the second proof of the books are added for the record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -25,18 +26,20 @@ from glassbox_bt.decision.barrier import BarrierInputs, BarrierResult, evaluate,
 from glassbox_bt.decision.limits import PortfolioState
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.plan import Plan
-from glassbox_bt.portfolio.book import Bars
+from glassbox_bt.portfolio.book import Bars, Book
 from glassbox_bt.portfolio.simulate import Account
-from glassbox_bt.types import Action, Answers, AnyArray, BoolArray, FloatArray, IntArray
+from glassbox_bt.types import Answers, AnyArray, BoolArray, FloatArray, IntArray, Reason
 from glassbox_bt.walkforward.bars import bars_of
 from glassbox_bt.walkforward.decisions import approved_table, decisions_table
 from glassbox_bt.walkforward.fitting import ChunkFitter
+from glassbox_bt.walkforward.policies import POLICIES as BY_PLAN
+from glassbox_bt.walkforward.policies import RIVALS
 from glassbox_bt.walkforward.record import REPLAYED, Replay, booked
 
-__all__ = ["POLICIES", "Scene", "on_day", "replay_chunk", "scene_of"]
+__all__ = ["POLICIES", "Decided", "Scene", "decide_split", "on_day", "replay_chunk", "scene_of", "stack_scene"]
 
 CORRELATION_SESSIONS = 63  # of the clusters; at least two thirds must be observed
-Policy = Callable[[BarrierInputs, Mapping[str, Answers]], BarrierInputs]
+POLICIES = RIVALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,50 @@ class Scene:
     sector: IntArray | None  # (n_assets,), -1 unknown
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What the loop made of one split: the book, and per session the barrier's and the approver's results."""
+
+    book: Book
+    results: tuple[BarrierResult, ...]
+    approvals: tuple[Approval, ...]
+
+
 def replay_chunk(plan: Plan, fitter: ChunkFitter) -> Iterator[Replay]:
     """The stack and its two signal-free rivals, on validation and on test."""
     for split in REPLAYED:
-        days = fitter.days.splits[split]
-        answers = {name: given.on(days) for name, given in fitter.answers.items()}
-        scene = scene_of(fitter.store, days, fitter.assets, answers)
+        scene, answers = _seen(plan, fitter, split)
         for name, policy in POLICIES.items():
-            yield _replay(plan, fitter, split, name, replace(scene, inputs=policy(scene.inputs, answers)))
+            own = name == "glassbox" and plan.policy != "learned"
+            chosen = BY_PLAN[plan.policy] if own else policy
+            yield _replay(plan, fitter, split, name, replace(scene, inputs=chosen(scene.inputs, answers)))
+
+
+def stack_scene(plan: Plan, fitter: ChunkFitter, split: str) -> Scene:
+    """One split as the stack sees it: the answers that the plan's lag leaves, under the plan's policy."""
+    scene, answers = _seen(plan, fitter, split)
+    return replace(scene, inputs=BY_PLAN[plan.policy](scene.inputs, answers))
+
+
+def _seen(plan: Plan, fitter: ChunkFitter, split: str) -> tuple[Scene, dict[str, Answers]]:
+    days = fitter.days.splits[split]
+    answers = {name: _delayed(given.on(days), plan.lag) for name, given in fitter.answers.items()}
+    return scene_of(fitter.store, days, fitter.assets, answers), answers
+
+
+def _delayed(answers: Answers, lag: int) -> Answers:
+    """What was said ``lag`` sessions earlier within the same split; the first days have nothing to act on."""
+    if lag == 0:
+        return answers
+    kept = len(answers.days) - min(lag, len(answers.days))
+
+    def later(values: AnyArray, first: Any) -> AnyArray:
+        moved = np.full_like(values, first)
+        moved[len(values) - kept :] = values[:kept]
+        return moved
+
+    outputs = {name: later(values, np.nan) for name, values in answers.outputs.items()}
+    return replace(answers, outputs=outputs, known=later(answers.known, False), reason=later(answers.reason, Reason.WARM_UP))
 
 
 def scene_of(store: MarketStore, days: IntArray, assets: IntArray, answers: Mapping[str, Answers]) -> Scene:
@@ -86,7 +125,8 @@ def scene_of(store: MarketStore, days: IntArray, assets: IntArray, answers: Mapp
     )
 
 
-def _replay(plan: Plan, fitter: ChunkFitter, split: str, name: str, scene: Scene) -> Replay:
+def decide_split(plan: Plan, scene: Scene) -> Decided:
+    """Run the loop over one split, from cash to the last mark."""
     account = Account(scene.bars, plan.costs)
     trades = _RoundTrips(len(scene.assets))
     state = PortfolioState.start(plan.costs.capital)
@@ -110,22 +150,57 @@ def _replay(plan: Plan, fitter: ChunkFitter, split: str, name: str, scene: Scene
             unchanged = approval.approved_fraction == held
             account.decide(np.where(unchanged, np.nan, approval.approved_fraction))
             account.advance()
+    return Decided(account.book(), tuple(results), tuple(approvals))
+
+
+def _replay(plan: Plan, fitter: ChunkFitter, split: str, name: str, scene: Scene) -> Replay:
+    decided = decide_split(plan, scene)
     tables: dict[str, pd.DataFrame] = {}
     if name == "glassbox":
-        tables["decisions"] = decisions_table(fitter, split, scene, results)
-        decided = tables["decisions"]
-        assumed = tuple(plan.assumptions)
-        tables["approved"] = approved_table(fitter.store, scene, results, approvals, decided, assumed=assumed)
+        told = _Delayed(fitter, scene.days, plan.lag) if plan.lag else fitter
+        tables["decisions"] = decisions_table(told, split, scene, decided.results)
+        tables["approved"] = approved_table(
+            fitter.store,
+            scene,
+            decided.results,
+            decided.approvals,
+            tables["decisions"],
+            assumed=tuple(plan.assumptions),
+        )
     replay = Replay(
         strategy=name,
         split=split,
         days=scene.days,
         tickers=scene.tickers,
         bars=scene.bars,
-        book=account.book(),
+        book=decided.book,
         tables=tables,
     )
     return booked(replay, fitter.store)
+
+
+@dataclass(frozen=True, slots=True)
+class _Delayed:
+    """The modules' tables as late as the decisions that rest on them."""
+
+    fitter: ChunkFitter
+    days: IntArray
+    lag: int
+
+    @property
+    def store(self) -> MarketStore:
+        return self.fitter.store
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        return self.fitter.silent
+
+    def table(self, module: str, split: str) -> pd.DataFrame:
+        """The module's table with each row dated ``lag`` sessions later; what lies after the split is dropped."""
+        dates = pd.DatetimeIndex(self.store.dates[self.days])
+        later = pd.Series(dates[self.lag :], index=dates[: len(dates) - self.lag])
+        table = self.fitter.table(module, split)
+        return table.assign(date=table["date"].map(later)).dropna(subset=["date"])
 
 
 def on_day(inputs: BarrierInputs, i: int, held: FloatArray) -> BarrierInputs:
@@ -198,45 +273,3 @@ class _RoundTrips:
                 self._paid[asset] = self._units[asset] = 0.0
         self._seen = len(fills)
         return profits
-
-
-def _learned(inputs: BarrierInputs, _answers: Mapping[str, Answers]) -> BarrierInputs:
-    return inputs
-
-
-def _formulas(inputs: BarrierInputs, answers: Mapping[str, Answers]) -> BarrierInputs:
-    """Upstream's formulas in place of what was learned."""
-    said = answers["fusion"].outputs
-    return replace(
-        inputs,
-        learned_recommendation=_plain(said["fusion_rule_recommendation"]),
-        learned_fusion_signal=_plain(said["fusion_rule_signal"]),
-        learned_fusion_risk_score=_plain(said["fusion_rule_risk_score"]),
-        learned_fusion_confidence=_plain(said["fusion_rule_confidence"]),
-        learned_position_multiplier=_plain(said["fusion_rule_multiplier"]),
-        quantitative_risk_score=_plain(answers["quantitative"].outputs["quantitative_rule_risk_score"]),
-    )
-
-
-def _no_signal(inputs: BarrierInputs, _answers: Mapping[str, Answers]) -> BarrierInputs:
-    """Always BUY, at the size that position sizing recommends; risk families still cap."""
-    known = inputs.position_sizing_known
-    one = np.where(known, 1.0, np.nan)
-    return replace(
-        inputs,
-        learned_recommendation=np.where(known, float(Action.BUY), np.nan),
-        learned_fusion_signal=one,
-        learned_fusion_risk_score=one * 0.0,
-        learned_fusion_confidence=one,
-        learned_position_multiplier=one,
-        quantitative_risk_score=one * 0.0,
-        fusion_known=known,
-        quantitative_known=known,
-    )
-
-
-def _plain(values: AnyArray) -> FloatArray:
-    return np.ascontiguousarray(values, dtype=np.float64)
-
-
-POLICIES: Mapping[str, Policy] = {"glassbox": _learned, "formula_only": _formulas, "sizing_only": _no_signal}

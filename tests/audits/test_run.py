@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,49 +13,28 @@ import pytest
 
 from glassbox_bt.audits import base
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress
+from glassbox_bt.audits.case import Case
 from glassbox_bt.audits.lookahead import audit_run
 from glassbox_bt.audits.perturb import Cut, Perturber
 from glassbox_bt.audits.recorded import input_checks
 from glassbox_bt.audits.replays import decision_checks
 from glassbox_bt.audits.subject import subject_of
 from glassbox_bt.audits.twins import Twin
-from glassbox_bt.cli.job import JobSettings, main_job
 from glassbox_bt.decision.barrier import BarrierInputs
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.plan import load_stack, plan_from
 from glassbox_bt.types import Action, Answers
 from glassbox_bt.walkforward import replay
 from glassbox_bt.walkforward.record import record_chunk
+from tests.audits.planted import Planted
 from tests.flow.command import Shell
 from tests.flow.tiny import tiny_table
 
 STACK = set(load_stack(plan_from(tiny_table())))
 
 
-@pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(monkeypatch, capsys)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One tiny run of the whole stack."""
-    folder = tmp_path_factory.mktemp("audited") / "run"
-    plan = plan_from(tiny_table())
-    main_job(plan, JobSettings(out=folder, workers=1, tearsheets=False), lambda _what, _share: None)
-    return folder
-
-
-@pytest.fixture
-def manifest(run: Path) -> Iterator[dict[str, Any]]:
-    """The manifest, to be changed and written; it is put back afterwards."""
-    path = run / "manifest.json"
-    kept = path.read_bytes()
-    yield json.loads(kept)
-    path.write_bytes(kept)
-
-
-def test_the_whole_stack_does_not_look_ahead(run: Path, shell: Shell) -> None:
+def test_the_whole_stack_does_not_look_ahead(planted: Planted, shell: Shell) -> None:
+    run = planted.run
     said = shell("audit", run, "--only", "lookahead", "--days", 2)
     assert said.code == 0, said.out
     path = run / "audits" / "lookahead.json"
@@ -99,12 +77,12 @@ def test_a_policy_that_knows_tomorrows_answer_is_named(run: Path, monkeypatch: p
 
 @pytest.mark.slow
 def test_fits_of_the_whole_stack_do_not_change_without_a_future(run: Path) -> None:
-    result = audit_run(run, AuditSettings(n_days=1, refit=True), lambda _what, _share: None)
+    result = audit_run(Case(run), AuditSettings(n_days=1, refit=True), lambda _what, _share: None)
     assert result.findings == ()
     assert {check.module for check in result.checks if check.check == "fitted again"} == STACK
 
 
-def failing(run: Path, settings: AuditSettings, progress: Progress) -> AuditResult:  # noqa: ARG001
+def failing(case: Case, settings: AuditSettings, progress: Progress) -> AuditResult:  # noqa: ARG001
     """An audit that finds something."""
     good = Check("inputs of a fit", "fusion", "close", 1, "2019-05-02", True)
     bad = Check("inputs of a fit", "technical", "rsi_14", 1, "2019-05-02", False, "3 of 9 values")
@@ -112,14 +90,14 @@ def failing(run: Path, settings: AuditSettings, progress: Progress) -> AuditResu
 
 
 def test_a_finding_ends_the_command_with_1_and_names_module_and_column(
-    tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    planted: Planted, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "AUDITS", {"lookahead": f"{__name__}:failing"})
     monkeypatch.setattr(base, "_load", lambda _path: failing)
-    said = shell("audit", tmp_path)
+    said = shell("audit", planted.run, "--only", "lookahead")
     assert said.code == 1
-    assert "module technical, column rsi_14, cut 2019-05-02: 3 of 9 values" in " ".join(said.out.split())
-    summary = json.loads((tmp_path / "audits" / "summary.json").read_text())
+    told = " ".join(said.out.split())
+    assert "module technical, column rsi_14, chunk 1, cut 2019-05-02 3 of 9 values" in told
+    summary = json.loads((planted.run / "audits" / "summary.json").read_text())
     assert summary["lookahead"]["passed"] is False
     assert summary["lookahead"]["findings"][0]["column"] == "rsi_14"
 
@@ -145,25 +123,28 @@ def test_an_unknown_audit_is_refused(tmp_path: Path, shell: Shell) -> None:
         ({"code_digest": {"strategies.full_stack": "0" * 64}}, "`strategies.full_stack` has changed since the run"),
     ],
 )
-def test_a_run_that_cannot_be_rebuilt_is_refused(
-    run: Path, manifest: dict[str, Any], changes: dict[str, Any], complaint: str
-) -> None:
-    (run / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+def test_a_run_that_cannot_be_rebuilt_is_refused(planted: Planted, changes: dict[str, Any], complaint: str) -> None:
+    run = planted.json("manifest.json", lambda told: told.update(changes))
     with pytest.raises(RunFolderError, match=complaint):
         subject_of(run)
 
 
-def test_a_market_that_is_gone_is_said_to_be_gone(run: Path, manifest: dict[str, Any]) -> None:
-    manifest["plan"]["market"]["source"] = "no_such_folder"
-    (run / "manifest.json").write_text(json.dumps(manifest))
+def test_a_run_that_is_not_complete_is_its_own_jobs_to_ask(planted: Planted) -> None:
+    run = planted.json("manifest.json", lambda told: told.update(status="running"))
+    assert subject_of(run, unfinished=True).plan is not None
+    with pytest.raises(RunFolderError, match="is `failed`, not complete"):
+        subject_of(planted.json("manifest.json", lambda told: told.update(status="failed")), unfinished=True)
+
+
+def test_a_market_that_is_gone_is_said_to_be_gone(planted: Planted) -> None:
+    run = planted.json("manifest.json", lambda told: told["plan"]["market"].update(source="no_such_folder"))
     with pytest.raises(RunFolderError, match="cannot be read any more"):
         subject_of(run)
 
 
-def test_a_fit_that_was_handed_something_else_is_named(run: Path, tmp_path: Path) -> None:
+def test_a_fit_that_was_handed_something_else_is_named(planted: Planted) -> None:
     """The record of a fit's inputs is compared with what the store holds."""
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
+    copy = planted.own("artefacts")
     told = json.loads((copy / "manifest.json").read_text())
     record = next(one for one in told["artefacts"]["modules"] if one["module"] == "temporal_encoder")
     key = copy / "artefacts" / "fits" / record["fits"][0]["digest"] / "key.json"

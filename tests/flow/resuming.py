@@ -20,7 +20,7 @@ from pathlib import Path
 from glassbox_bt.cli.job import JobSettings, main_job
 from glassbox_bt.plan import read_plan
 plan, out, workers = sys.argv[1:]
-settings = JobSettings(out=Path(out), workers=int(workers), tearsheets=False)
+settings = JobSettings(out=Path(out), workers=int(workers), tearsheets=False, audits=False)
 main_job(read_plan(Path(plan)), settings, lambda _what, _share: None)
 """
 
@@ -35,7 +35,7 @@ def finished_run(base: Path) -> tuple[Path, Path]:
 
 
 def run_job(plan: Path, run: Path, workers: int = 1) -> None:
-    """The main job without tear-sheets, in a process of its own, to its end."""
+    """The main job without tear-sheets and audits, in a process of its own, to its end."""
     with _started(plan, run, workers) as process:
         said = process.communicate()[1]
     assert process.returncode == 0, said

@@ -45,8 +45,9 @@ PREDICTIONS = {
 
 
 def job(plan: Plan, out: Path, **settings: Any) -> Path:
-    """Run ``plan`` into ``out``, in this process and without tear-sheets."""
-    main_job(plan, JobSettings(out=out, workers=1, tearsheets=False, **settings), lambda _what, _share: None)
+    """Run ``plan`` into ``out``, in this process, without tear-sheets and audits unless asked for."""
+    how = {"workers": 1, "tearsheets": False, "audits": False, **settings}
+    main_job(plan, JobSettings(out=out, **how), lambda _what, _share: None)
     return out
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.reporting import fake_statistics as fake
+
 CAPITAL = 1_000_000.0
 RIVALS = (
     "cash",
@@ -47,6 +49,9 @@ class FakeRun:
     reduced: bool = True
     degenerate: bool = False
     has_assumptions: bool = True
+    has_statistics: bool = True
+    has_ablations: bool = True
+    has_audits: bool = True
 
 
 def write_fake_run(folder: Path, how: FakeRun | None = None) -> Path:
@@ -64,9 +69,27 @@ def write_fake_run(folder: Path, how: FakeRun | None = None) -> Path:
         "strategies": [row for book in books for row in book["metrics"]],
         "learned": _learned(rng, how),
     }
+    drawn = np.random.default_rng(how.seed + 1)
+    if how.has_statistics:
+        metrics |= fake.statistics(drawn, metrics["strategies"], how.n_chunks)
+    if how.has_ablations:
+        _write_ablations(folder, drawn, how, metrics)
+    if how.has_audits:
+        (folder / "audits").mkdir()
+        _write_json(folder / "audits" / "summary.json", fake.audits())
     _write_json(folder / "metrics.json", metrics)
     _write_json(folder / "manifest.json", _manifest(how, decisions))
     return folder
+
+
+def _write_ablations(folder: Path, rng: np.random.Generator, how: FakeRun, metrics: dict[str, Any]) -> None:
+    (folder / "ablations").mkdir()
+    variants = fake.variants(rng)
+    _write_json(folder / "ablations" / "variants.json", variants)
+    if how.has_statistics:
+        table = fake.results(rng, variants, how.n_chunks)
+        table.to_parquet(folder / "ablations" / "results.parquet", index=False)
+        metrics["verdicts"] += fake.ablation_verdicts(table, variants)
 
 
 def _book(rng: np.random.Generator, how: FakeRun, chunk: int, split: str) -> dict[str, Any]:
@@ -365,7 +388,7 @@ def _chunks(how: FakeRun, decisions: pd.DataFrame) -> list[dict[str, Any]]:
     return chunks
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
 
 

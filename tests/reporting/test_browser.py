@@ -52,6 +52,9 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+OPEN = "document.querySelectorAll('details').forEach(one => { one.open = true; })"
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_fits_and_can_be_read(browser: Any, report: Path, tmp_path: Path, width: int, scheme: str) -> None:
@@ -62,11 +65,13 @@ def test_the_page_fits_and_can_be_read(browser: Any, report: Path, tmp_path: Pat
     page.on("request", lambda request: faults.append(request.url) if not request.url.startswith("file:") else None)
     page.goto(report.as_uri())
     page.screenshot(path=tmp_path / f"report_{width}_{scheme}.png", full_page=True)
-    assert faults == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("ul.labels").bounding_box()["y"] < 844
+    page.evaluate(OPEN)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(CONTRAST) == []
     assert _smallest_text(page) >= 10.0
-    assert page.locator("ul.labels").bounding_box()["y"] < 844
+    assert faults == []
     context.close()
 
 
@@ -74,6 +79,7 @@ def test_wide_tables_scroll_inside_their_box_with_the_strategy_in_sight(browser:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.goto(report.as_uri())
+    page.evaluate(OPEN)
     moved = page.evaluate(
         """() => {
           const box = document.querySelector('#validation .scroll');
@@ -86,6 +92,51 @@ def test_wide_tables_scroll_inside_their_box_with_the_strategy_in_sight(browser:
     assert moved[0]
     assert moved[1] == 200
     assert abs(moved[2]) <= 1.0
+    context.close()
+
+
+def test_long_tables_scroll_inside_their_box_with_the_head_in_sight(browser: Any, report: Path) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 844})
+    page = context.new_page()
+    page.goto(report.as_uri())
+    page.evaluate(OPEN)
+    moved = page.evaluate(
+        """() => {
+          const table = document.querySelector('#intervals-table'), box = table.closest('.scroll');
+          box.scrollTop = 300;
+          const head = table.querySelector('thead th').getBoundingClientRect();
+          return [box.scrollTop, head.top - box.getBoundingClientRect().top];
+        }"""
+    )
+    assert moved[0] == 300
+    assert 0.0 <= moved[1] <= 2.0
+    context.close()
+
+
+def test_at_a_desk_no_table_in_sight_needs_scrolling_sideways(browser: Any, report: Path) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 844})
+    page = context.new_page()
+    page.goto(report.as_uri())
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll('.scroll')]
+          .filter(box => !box.closest('details') && box.scrollWidth > box.clientWidth)
+          .map(box => box.querySelector('table').id + ' ' + (box.scrollWidth - box.clientWidth))"""
+    )
+    assert wide == []
+    context.close()
+
+
+def test_a_fold_opens_by_keyboard_and_shows_its_tables(browser: Any, report: Path) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 844})
+    page = context.new_page()
+    page.goto(report.as_uri())
+    table = page.locator("#returns-chunk1")
+    assert not table.is_visible()
+    page.locator("#returns-chunks summary").focus()
+    page.keyboard.press("Enter")
+    assert table.is_visible()
+    page.keyboard.press("Tab")  # from the fold to the first table in it
+    assert page.evaluate("document.activeElement.className") == "scroll"
     context.close()
 
 
@@ -107,6 +158,7 @@ def test_it_prints(browser: Any, report: Path, tmp_path: Path) -> None:
     assert page.locator("nav").is_hidden()
     page.set_viewport_size({"width": 703, "height": 1000})  # A4 less its margins
     assert page.evaluate("document.documentElement.scrollWidth") <= 703
+    assert page.locator("#returns-chunk1").is_visible()  # paper has nothing to unfold
     page.pdf(path=tmp_path / "report.pdf", format="A4")
     assert (tmp_path / "report.pdf").stat().st_size > 50_000
     context.close()
@@ -117,6 +169,6 @@ def _smallest_text(page: Any) -> float:
     return float(
         page.evaluate(
             """() => Math.min(...[...document.querySelectorAll('figure svg text')].map(
-              e => parseFloat(getComputedStyle(e).fontSize) * e.getCTM().a))"""
+              e => parseFloat(getComputedStyle(e).fontSize) * Math.hypot(e.getCTM().a, e.getCTM().b)))"""
         )
     )

@@ -11,7 +11,7 @@ import pytest
 from glassbox_bt.errors import ContractError, RunFolderError
 from glassbox_bt.reporting import render_report
 from glassbox_bt.reporting.derived import derived
-from glassbox_bt.reporting.record import RunRecord, table_source
+from glassbox_bt.reporting.record import AUDITS, RESULTS, VARIANTS, RunRecord, table_source
 
 EQUITY = "portfolio/equity.parquet"
 
@@ -26,6 +26,57 @@ def test_json_pointers(record: RunRecord) -> None:
     assert record.resolve("manifest.json#/chunks/1/chunk") == 2
     row = record.metrics["strategies"][3]
     assert record.resolve("metrics.json#/strategies/3/sharpe") == row["sharpe"]
+
+
+def test_pointers_into_the_documents_of_optional_stages(record: RunRecord, fake_run: Path) -> None:
+    variants = json.loads((fake_run / VARIANTS).read_text(encoding="utf-8"))
+    assert record.resolve(f"{VARIANTS}#/2/name") == variants[2]["name"]
+    assert record.resolve(f"{VARIANTS}#/2/changed/orders") == variants[2]["changed"]["orders"]
+    audits = json.loads((fake_run / AUDITS).read_text(encoding="utf-8"))
+    assert record.resolve(f"{AUDITS}#/stability/metrics/0/value") == audits["stability"]["metrics"][0]["value"]
+    assert record.resolve(f"{AUDITS}#/stability/metrics/1/value") is None
+
+
+def test_entries_are_found_by_equality_and_know_their_source(record: RunRecord) -> None:
+    pooled = record.entries("comparisons", chunk=0)
+    assert len(pooled) == 8
+    for one in pooled:
+        assert record.resolve(one.source("difference")) == one.content["difference"]
+        assert record.resolve(one.source("name")) == one.get("name")
+    assert record.entries("comparisons", chunk=0, name="nobody") == ()
+    assert record.entries("planets") == ()
+    (variant,) = record.entries_of(VARIANTS, target="RB-05")
+    assert record.resolve(variant.source("question")) == variant.get("question")
+    assert variant.get("planet") is None
+
+
+def test_a_line_of_a_table_is_the_only_row_that_answers(record: RunRecord, fake_run: Path) -> None:
+    table = pd.read_parquet(fake_run / RESULTS)
+    wanted = table[(table["variant"] == "silent_technical") & (table["chunk"] == 0) & (table["measure"] == "sharpe")].iloc[0]
+    line = record.line(RESULTS, variant="silent_technical", chunk=0, measure="sharpe")
+    assert line is not None
+    assert line.get("difference") == wanted["difference"]
+    assert record.resolve(line.source("difference")) == wanted["difference"]
+    other = record.line(RESULTS, variant="silent_technical", chunk=0, measure="exposure")
+    assert other is not None
+    assert other.get("p_holm") is None  # NaN in the file
+    assert record.resolve(other.source("p_holm")) is None
+    assert record.line(RESULTS, variant="nobody") is None
+    with pytest.raises(RunFolderError, match="one was expected"):
+        record.line(RESULTS, variant="silent_technical")
+
+
+def test_what_an_optional_stage_did_not_write_is_absent_not_an_error(own_run: Path) -> None:
+    for name in (VARIANTS, RESULTS, AUDITS):
+        (own_run / name).unlink()
+    record = RunRecord(own_run)
+    assert not record.holds(RESULTS)
+    assert record.entries_of(VARIANTS) == ()
+    assert record.line(RESULTS, variant="silent_technical", chunk=0, measure="sharpe") is None
+    assert record.resolve(derived("n_audits")) == 0
+    assert record.resolve(derived("n_variants")) == 0
+    with pytest.raises(RunFolderError, match=Path(AUDITS).name):
+        record.resolve(f"{AUDITS}#/stability/passed")
 
 
 def test_aggregates_of_tables(record: RunRecord, fake_run: Path) -> None:
@@ -44,6 +95,8 @@ def test_aggregates_of_tables(record: RunRecord, fake_run: Path) -> None:
         ("manifest.json#/market/planet", RunFolderError, "has nothing at"),
         ("metrics.json#/strategies/99999/sharpe", RunFolderError, "has nothing at"),
         ("secrets.json#/a", ContractError, "no document"),
+        (f"{VARIANTS}#/99/name", RunFolderError, "has nothing at"),
+        (f"{RESULTS}?chunk=0#only(difference)", RunFolderError, "one was expected"),
         ("manifest.json", ContractError, "has no `#`"),
         ("manifest.json#/market", ContractError, "not one value"),
         (f"{EQUITY}?chunk=77#last(equity)", RunFolderError, "No row"),
@@ -78,6 +131,20 @@ def test_derived_numbers_against_their_definition(record: RunRecord) -> None:
         assert row is not None
         deepest = record.resolve(derived("deepest_drawdown", chunk=chunk, strategy="glassbox"))
         assert deepest == pytest.approx(row.content["max_drawdown"], rel=1e-12)
+
+
+def test_counts_of_verdicts_variants_and_audits(record: RunRecord) -> None:
+    verdicts = [(one["kind"], one["verdict"]) for one in record.metrics["verdicts"]]
+    for kind in ("rival", "ablation", "signal", "calibration"):
+        assert record.resolve(derived("n_verdicts", kind=kind)) == sum(k == kind for k, _ in verdicts) > 0
+        for word in ("supported", "refuted", "underpowered", "not tested"):
+            assert record.resolve(derived("n_verdicts", kind=kind, verdict=word)) == verdicts.count((kind, word))
+    assert record.resolve(derived("n_variants")) == 10
+    assert record.resolve(derived("n_variants", effect="none")) == 1
+    assert [record.resolve(derived("n_audits", status=s)) for s in ("pass", "FAIL", "note")] == [3, 0, 1]
+    assert record.resolve(derived("n_findings")) == 2
+    assert record.resolve(derived("error_rate")) == 0.05
+    assert [record.resolve(derived("audit", place=place)) for place in (0, 4)] == ["attention", "text"]
 
 
 def test_spent_rows_never_enter_a_derived_number(fake_run: Path, own_run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,18 +14,25 @@ from glassbox_bt.errors import ContractError
 from glassbox_bt.reporting.figures import Line, Panel, Picture, look_of
 from glassbox_bt.reporting.report import (
     LITERALS,
+    Best,
     Claim,
     Code,
     Column,
     Figure,
+    Figures,
     Literal,
+    Mark,
     Paragraph,
+    Ref,
     Row,
+    RowGroup,
+    RowRole,
     Section,
     Table,
     claims_in,
     plain_text,
     prose,
+    with_best,
 )
 from glassbox_bt.reporting.styles import STYLES
 
@@ -134,3 +142,83 @@ def test_claims_are_found_in_the_order_of_printing() -> None:
     section = Section("key", prose("Title"), (table, Paragraph(prose("and ", third))))
     assert list(claims_in(section)) == [first, second, third]
     assert plain_text(prose("n = ", first)) == "n = 1"
+
+
+def claim(value: float | None) -> Claim:
+    return Claim(value, SOURCE, "number")
+
+
+def rows_of(*values: float | None, role: RowRole = "plain") -> tuple[Row, ...]:
+    return tuple(Row((prose("name"), prose(claim(value))), role) for value in values)
+
+
+TWO = (Column(prose("Name"), numeric=False), Column(prose("Value")))
+
+
+def test_neighbouring_rows_without_a_group_share_one_without_a_head() -> None:
+    first, second, third, fourth = rows_of(1.0, 2.0, 3.0, 4.0)
+    group = RowGroup((third,), prose("Head"))
+    table = Table("key", prose("Caption"), TWO, (first, second, group, fourth))
+    assert table.groups == (RowGroup((first, second)), group, RowGroup((fourth,)))
+    assert table.flat_rows == (first, second, third, fourth)
+    assert Table("key", prose("Caption"), TWO, ()).groups == ()
+
+
+def test_a_row_of_a_group_has_a_cell_for_every_column_too() -> None:
+    with pytest.raises(ContractError, match="1 cells for 2 columns"):
+        Table("key", prose("Caption"), TWO, (RowGroup((Row((prose("a"),)),)),))
+
+
+def test_a_mark_needs_a_note_that_begins_with_it() -> None:
+    row = Row((prose("name"), prose(claim(1.0), Mark("*"))))
+    note = prose(Mark("*"), " is explained")
+    assert Table("key", prose("Caption"), TWO, (row,), (note,)).notes == (note,)
+    for notes in ((), (prose(Mark("†"), " is another mark"),), (prose("a star ", Mark("*"), " inside"),)):
+        with pytest.raises(ContractError, match=r"bears the mark `\*`"):
+            Table("key", prose("Caption"), TWO, (row,), notes)
+    with pytest.raises(ContractError, match="no mark of a table"):
+        Mark("!")
+
+
+@pytest.mark.parametrize("text", ["Table 3", "٣"])
+def test_digits_are_refused_in_heads_of_groups_notes_and_references(text: str) -> None:
+    for make in (
+        lambda: RowGroup((), (text,)),
+        lambda: Table("key", prose("Caption"), TWO, (), ((text,),)),
+        lambda: Ref("table", "key", text),
+        lambda: Figures("key", (text,), ()),
+    ):
+        with pytest.raises(ContractError, match="holds a digit"):
+            make()
+
+
+def bold_in(rows: Sequence[Row]) -> list[bool]:
+    return [any(isinstance(piece, Best) for piece in row.cells[1]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("values", "smallest", "bold"),
+    [
+        ((1.0, 3.0, 2.0), False, [False, True, False]),
+        ((1.0, 3.0, 2.0), True, [True, False, False]),
+        ((3.0, 3.0, 2.0), False, [True, True, False]),
+        ((None, 3.0, 2.0), False, [False, True, False]),
+        ((math.nan, 3.0, 2.0), True, [False, False, True]),
+        ((None, 3.0, None), False, [False, False, False]),
+    ],
+)
+def test_the_best_of_a_column_is_bold(values: tuple[float | None, ...], smallest: bool, bold: list[bool]) -> None:
+    rows = with_best(rows_of(*values), 1, smallest=smallest)
+    assert bold_in(rows) == bold
+    assert [plain_text(row.cells[1]) for row in rows] == [plain_text(row.cells[1]) for row in rows_of(*values)]
+
+
+def test_grey_rows_and_words_do_not_compete() -> None:
+    words = Row((prose("name"), prose("not recorded")))
+    rows = with_best((*rows_of(9.0, role="muted"), words, *rows_of(1.0, 2.0)), 1)
+    assert bold_in(rows) == [False, False, False, True]
+
+
+def test_a_bold_value_is_still_a_claim() -> None:
+    (first, _) = with_best(rows_of(2.0, 1.0), 1)
+    assert list(claims_in(first)) == [claim(2.0)]

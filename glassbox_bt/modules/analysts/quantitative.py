@@ -351,10 +351,12 @@ def _words(row: Mapping[str, float]) -> str:
     state = RISK_STATES[int(row["quantitative_risk_state"])]
     seen, moved = (int(row[f"top_{kind}_risk_driver"]) for kind in ("attention", "delta"))
     share, change = row[f"risk_attention_{RISKS[seen]}"], row[f"risk_delta_{RISKS[moved]}"]
-    effect = "raises" if change > 0.0 else "lowers" if change < 0.0 else "leaves"
+    verb = "raises" if change > 0.0 else "lowers"
+    effect = f"{verb} the risk by {abs(change):.3f}" if change else f"leaves the risk as it is ({change:.3f})"
+    article = "an" if state[0] in "aeiou" else "a"
     return (
-        f"{action} on a risk-adjusted signal of {signal:+.2f} and a {state} risk score of {risk:.2f}; "
+        f"{action} on a risk-adjusted signal of {signal:+.2f} and {article} {state} risk score of {risk:.2f}; "
         f"chance of ending on that side {row['quantitative_confidence']:.2f}. "
         f"Most attention goes to {RISK_WORDS[seen]} (share {share:.2f}); "
-        f"{RISK_WORDS[moved]} {effect} the risk by {abs(change):.3f}."
+        f"{RISK_WORDS[moved]} {effect}."
     )

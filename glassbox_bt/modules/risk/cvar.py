@@ -24,7 +24,8 @@ class HistoricalCvar(RuleModule):
     """Mean daily log return of the observed days at or below the historical VaR.
 
     ``cvar_95`` and ``cvar_99`` are negative for a loss and never above the VaR of their level;
-    ``tail_ratio_*`` is ``abs(cvar / var)``, ``tail_count_*`` the number of days in the tail. A name
+    ``tail_ratio_*`` is ``abs(cvar / var)``, ``tail_count_*`` the number of days in the tail,
+    ``tail_worst`` the lowest return of the window. A name
     whose VaR is zero (a price that hardly ever moves) has no tail ratio: the module then does not
     know, too few losses. Same window as `HistoricalVar`; nothing is learned.
 
@@ -47,6 +48,7 @@ class HistoricalCvar(RuleModule):
         "tail_ratio_99",
         "tail_count_95",
         "tail_count_99",
+        "tail_worst",
     )
 
     def __post_init__(self) -> None:
@@ -75,17 +77,17 @@ class HistoricalCvar(RuleModule):
             "tail_ratio_99": np.abs(ratio[1]),
             "tail_count_95": tails.count[0].astype(np.float64),
             "tail_count_99": tails.count[1].astype(np.float64),
+            "tail_worst": tails.lowest,
         }
         return answers_of(self.name, span, outputs, codes)
 
-    def explain(self, span: Span, answers: Answers) -> StrArray:
+    def explain(self, span: Span, answers: Answers) -> StrArray:  # noqa: ARG002
         """Tail means, ratio and count in words, and what the worst single day contributes."""
-        lowest = self._tails(span).lowest
         out = np.empty(answers.known.shape, dtype=object)
         for cell in np.ndindex(out.shape):
             if answers.known[cell]:
                 numbers = [float(answers.outputs[name][cell]) for name in self.outputs]
-                out[cell] = _told(numbers, float(lowest[cell]))
+                out[cell] = _told(numbers)
             else:
                 out[cell] = _UNKNOWN[Reason(int(answers.reason[cell]))]
         return out
@@ -95,8 +97,8 @@ class HistoricalCvar(RuleModule):
         return rolling_tails(returns, at, self.sessions, self.min_observed, _SHARES)
 
 
-def _told(numbers: list[float], lowest: float) -> str:
-    cvar_95, cvar_99, ratio_95, _, count_95, count_99 = numbers
+def _told(numbers: list[float]) -> str:
+    cvar_95, cvar_99, ratio_95, _, count_95, count_99, lowest = numbers
     shape = "a fat tail" if ratio_95 > 1.5 else "no fat tail"
     thin = ", a thin sample" if count_99 < 5 else ""
     without = ""

@@ -72,6 +72,7 @@ class Liquidity(RuleModule):
         "dv_score",
         "vr_score",
         "to_score",
+        "dollar_volume_needed",
     )
 
     def __post_init__(self) -> None:
@@ -115,18 +116,18 @@ class Liquidity(RuleModule):
             "dv_score": dv_score,
             "vr_score": vr_score,
             "to_score": to_score,
+            "dollar_volume_needed": self._needed(np.fmin(today, median), score),
         }
         return answers_of(self.name, span, outputs, codes)
 
     def explain(self, span: Span, answers: Answers) -> StrArray:
         """Contributions that add up to the score and, where it is short, the money that lacks."""
-        money = np.fmin(span.today("dollar_volume"), span.today("adv_21d"))
         may_trade = self._may_trade(span)
         out = np.empty(answers.known.shape, dtype=object)
         for cell in np.ndindex(out.shape):
             if answers.known[cell]:
                 numbers = {name: float(answers.outputs[name][cell]) for name in self.outputs}
-                out[cell] = self._told(numbers, float(money[cell]), bool(may_trade[cell]))
+                out[cell] = self._told(numbers, bool(may_trade[cell]))
             else:
                 out[cell] = _UNKNOWN[Reason(int(answers.reason[cell]))]
         return out
@@ -138,6 +139,19 @@ class Liquidity(RuleModule):
         weight = np.where(np.isfinite(percentile), self.rank_weight, 0.0)
         blend: FloatArray = weight * np.nan_to_num(percentile) + (1.0 - weight) * absolute
         return blend
+
+    def _needed(self, money: FloatArray, score: FloatArray) -> FloatArray:
+        """Money traded per day at which the score would reach its floor, the rank unchanged.
+
+        Twice the most that the score can see where no amount would do, 0 where only the rank counts.
+        """
+        if self.rank_weight == 1.0:
+            return np.zeros(score.shape)
+        most = _LOG_FLOOR + _LOG_DECADES
+        lacking = (self.min_score - score) / _DV_WEIGHT
+        needed = np.log10(np.maximum(money, 10**_LOG_FLOOR)) + lacking * _LOG_DECADES / (1.0 - self.rank_weight)
+        amount: FloatArray = np.where(needed > most, 2.0 * 10**most, 10 ** np.minimum(needed, most))
+        return amount
 
     def _slippage(self, median: FloatArray, vol: FloatArray) -> FloatArray:
         daily_vol = vol / np.sqrt(252.0)
@@ -152,7 +166,7 @@ class Liquidity(RuleModule):
             return traded
         return traded & (span.today("raw_close") >= self.min_price)
 
-    def _told(self, numbers: dict[str, float], money: float, may_trade: bool) -> str:
+    def _told(self, numbers: dict[str, float], may_trade: bool) -> str:
         score = numbers["liquidity_score"]
         parts = (
             f"money traded {_DV_WEIGHT * numbers['dv_score']:.3f}, volume against one month "
@@ -162,23 +176,21 @@ class Liquidity(RuleModule):
         days = numbers["days_to_liquidate_1M"]
         return (
             f"Liquidity score {score:.3f} is the sum of {parts}; "
-            f"{self._verdict(numbers, money, may_trade)} "
+            f"{self._verdict(numbers, may_trade)} "
             f"Selling one million takes {days:.2f} sessions{', a warning' if days > 5 else ''}; "
             f"estimated slippage {numbers['slippage_estimate_frac']:.3%}."
         )
 
-    def _verdict(self, numbers: dict[str, float], money: float, may_trade: bool) -> str:
+    def _verdict(self, numbers: dict[str, float], may_trade: bool) -> str:
         if numbers["tradable"] > 0:
             return "tradable."
         if not may_trade:
             return "not tradable: no trading today or the price is too low."
-        lacking = (self.min_score - numbers["liquidity_score"]) / _DV_WEIGHT
         if self.rank_weight == 1.0:
             return "not tradable: its rank by money traded is too low."
-        needed = np.log10(max(money, 10**_LOG_FLOOR)) + lacking * _LOG_DECADES / (1.0 - self.rank_weight)
-        if needed > _LOG_FLOOR + _LOG_DECADES:
+        if numbers["dollar_volume_needed"] > 10 ** (_LOG_FLOOR + _LOG_DECADES):
             return "not tradable: at its rank no amount of money traded would suffice."
-        return f"not tradable: at its rank it would need {10**needed:,.0f} traded per day."
+        return f"not tradable: at its rank it would need {numbers['dollar_volume_needed']:,.0f} traded per day."
 
 
 def _half(ratio: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from glassbox_bt.errors import ContractError
 from glassbox_bt.market.view import Span
 from glassbox_bt.modules._rolling import rolling_tails
 from glassbox_bt.modules.base import RuleModule, answers_of, reasons
-from glassbox_bt.types import Answers, FloatArray, IntArray, Kind, Read, Reason, StrArray
+from glassbox_bt.types import Answers, AnyArray, FloatArray, IntArray, Kind, Read, Reason, StrArray
 
 __all__ = ["HistoricalVar"]
 
@@ -26,7 +26,9 @@ class HistoricalVar(RuleModule):
 
     ``var_95`` and ``var_99`` are return quantiles (negative = loss; ``var_99 <= var_95``) with
     linear interpolation, ``window_size`` the number of observed returns. The window expands until
-    it is full. Unobserved sessions are not counted and nothing is learned.
+    it is full. Unobserved sessions are not counted and nothing is learned. ``ranked_sessions`` is
+    the number of past sessions with a VaR of their own, ``not_worse_sessions`` how many of them had
+    one no worse than today's, in loss magnitude (D-VAR-01): what the explanation ranks today by.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ class HistoricalVar(RuleModule):
     min_observed : int, default=100
         Observed returns it must hold; otherwise the module does not know.
     ranked_sessions : int, default=252
-        Past sessions with whose VaR the explanation compares today's, in loss magnitude.
+        Past sessions with whose VaR today's is compared.
     """
 
     sessions: int = 504
@@ -43,7 +45,7 @@ class HistoricalVar(RuleModule):
     ranked_sessions: int = 252
     name: ClassVar[str] = "var"
     kind: ClassVar[Kind] = "asset"
-    outputs: ClassVar[tuple[str, ...]] = ("var_95", "var_99", "window_size")
+    outputs: ClassVar[tuple[str, ...]] = ("var_95", "var_99", "window_size", "ranked_sessions", "not_worse_sessions")
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_observed <= self.sessions:
@@ -68,57 +70,55 @@ class HistoricalVar(RuleModule):
             "var_95": tails.quantile[0],
             "var_99": tails.quantile[1],
             "window_size": tails.n_observed.astype(np.float64),
+            **self._severity(span),
         }
         return answers_of(self.name, span, outputs, codes)
 
-    def explain(self, span: Span, answers: Answers) -> StrArray:
+    def explain(self, span: Span, answers: Answers) -> StrArray:  # noqa: ARG002
         """Order statistics in words, and how today's VaR ranks in the name's own past."""
-        shares = self._severity(span)
         out = np.empty(answers.known.shape, dtype=object)
         for cell in np.ndindex(out.shape):
             if answers.known[cell]:
-                var_95, var_99, size = (float(answers.outputs[name][cell]) for name in self.outputs)
-                out[cell] = _told(var_95, var_99, int(size), float(shares[cell]))
+                out[cell] = _told(*(float(answers.outputs[name][cell]) for name in self.outputs))
             else:
                 out[cell] = _UNKNOWN[Reason(int(answers.reason[cell]))]
         return out
 
-    def _severity(self, span: Span) -> FloatArray:
-        """Share of the past sessions with a VaR no worse than today's, (n_days, n_assets).
+    def _severity(self, span: Span) -> dict[str, AnyArray]:
+        """Past sessions with a VaR, and those of them with one no worse than today's, each (n_days, n_assets).
 
-        In loss magnitude, so 1 is the worst state (D-VAR-01), over sessions before each day only
-        (D-VAR-02). NaN below 20 past values.
+        In loss magnitude, so that all of them is the worst state (D-VAR-01), over sessions before
+        each day only (D-VAR-02).
         """
         returns, at = span.block("log_return_1d"), span.at("log_return_1d")
         rows = np.arange(self.sessions - 1, len(returns))
         past = rolling_tails(returns, rows, self.sessions, self.min_observed, _SHARES[:1])
-        return _share_not_worse(-past.quantile[0], at - self.sessions + 1, self.ranked_sessions)
+        ranked, not_worse = _counted(-past.quantile[0], at - self.sessions + 1, self.ranked_sessions)
+        return {"ranked_sessions": ranked, "not_worse_sessions": not_worse}
 
 
 @njit(cache=True)
-def _share_not_worse(loss: FloatArray, at: IntArray, sessions: int) -> FloatArray:
-    shares = np.full((at.size, loss.shape[1]), np.nan)
+def _counted(loss: FloatArray, at: IntArray, sessions: int) -> tuple[FloatArray, FloatArray]:
+    ranked = np.zeros((at.size, loss.shape[1]))
+    not_worse = np.zeros((at.size, loss.shape[1]))
     for day in range(at.size):
         for asset in range(loss.shape[1]):
-            count, not_worse = 0, 0
             for row in range(at[day] - sessions, at[day]):
                 if np.isfinite(loss[row, asset]):
-                    count += 1
-                    not_worse += loss[row, asset] <= loss[at[day], asset]
-            if count >= _RANKED and np.isfinite(loss[at[day], asset]):
-                shares[day, asset] = not_worse / count
-    return shares
+                    ranked[day, asset] += 1
+                    not_worse[day, asset] += loss[row, asset] <= loss[at[day], asset]
+    return ranked, not_worse
 
 
-def _told(var_95: float, var_99: float, size: int, severity: float) -> str:
+def _told(var_95: float, var_99: float, size: float, ranked_sessions: float, not_worse: float) -> str:
     level = "severe" if var_95 < -0.05 else "elevated" if var_95 < -0.03 else "ordinary"
     ranked = (
         "too little history to rank it"
-        if np.isnan(severity)
-        else f"at least as bad as on {severity:.0%} of its ranked past sessions"
+        if ranked_sessions < _RANKED
+        else f"at least as bad as on {not_worse / ranked_sessions:.0%} of its ranked past sessions"
     )
     return (
-        f"Value at risk of {size} observed days: one day in twenty returned {var_95:.2%} or less, "
+        f"Value at risk of {size:.0f} observed days: one day in twenty returned {var_95:.2%} or less, "
         f"one in a hundred {var_99:.2%} or less; tail loss is {level}, {ranked}."
     )
 

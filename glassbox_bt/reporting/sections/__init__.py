@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from glassbox_bt.reporting.sections.ablations import ablations
+from glassbox_bt.reporting.sections.audits import audits
+from glassbox_bt.reporting.sections.comparisons import comparisons
 from glassbox_bt.reporting.sections.decisions import decisions
 from glassbox_bt.reporting.sections.learned import learned
 from glassbox_bt.reporting.sections.performance import performance
@@ -9,12 +12,17 @@ from glassbox_bt.reporting.sections.positions import positions
 from glassbox_bt.reporting.sections.provenance import provenance
 from glassbox_bt.reporting.sections.quality import quality
 from glassbox_bt.reporting.sections.setting import setting
+from glassbox_bt.reporting.sections.signals import signals
+from glassbox_bt.reporting.sections.statistics import statistics
 from glassbox_bt.reporting.sections.trading import trading
 from glassbox_bt.reporting.sections.validation import validation
 from glassbox_bt.reporting.sections.verdict import verdict
 
 __all__ = [
     "ALL",
+    "ablations",
+    "audits",
+    "comparisons",
     "decisions",
     "learned",
     "performance",
@@ -22,6 +30,8 @@ __all__ = [
     "provenance",
     "quality",
     "setting",
+    "signals",
+    "statistics",
     "trading",
     "validation",
     "verdict",
@@ -31,10 +41,15 @@ ALL = (
     verdict,
     setting,
     performance,
+    comparisons,
+    ablations,
+    audits,
+    statistics,
+    signals,
     trading,
     decisions,
-    positions,
     learned,
+    positions,
     validation,
     quality,
     provenance,

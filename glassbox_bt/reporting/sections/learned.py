@@ -2,62 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from glassbox_bt.reporting.record import METRICS, TEST, RunRecord
-from glassbox_bt.reporting.report import Block, Column, Paragraph, Prose, Row, RowRole, Section, Table, prose
+from glassbox_bt.reporting.derived import derived
+from glassbox_bt.reporting.record import TEST, Entry, RunRecord
+from glassbox_bt.reporting.report import (
+    Column,
+    Paragraph,
+    Prose,
+    Row,
+    RowRole,
+    Section,
+    Table,
+    prose,
+)
+from glassbox_bt.reporting.sections.phrases import chunk_name
 
 __all__ = ["learned"]
 
-COLUMNS = (
-    Column(prose("Module"), numeric=False),
-    Column(prose("Chunk")),
-    Column(prose("Measure"), numeric=False),
-    Column(prose("Learned"), hint="anchor and network together"),
-    Column(prose("Anchor"), hint="the simple model alone"),
-    Column(prose("Rows"), hint="rows with a known outcome"),
-    Column(prose("Learned is better"), numeric=False),
-)
+BOTH = "anchor and network together; in brackets the anchor alone"
+TITLE = prose("Learned part against its anchor")
 
 
 def learned(record: RunRecord) -> Section:
-    """Comparisons on test rows, then those on validation rows, which were spent on selection."""
-    rows = list(enumerate(record.metrics.get("learned", [])))
-    test = [place for place, row in rows if row.get("split", TEST) == TEST]
-    spent = [place for place, row in rows if row.get("split", TEST) != TEST]
-    blocks: list[Block] = []
+    """Comparisons on test rows; folded, those on validation rows, which were spent on selection."""
+    rows = record.entries("learned")
     if not rows:
-        blocks.append(Paragraph(prose("The run recorded no comparison of a learned part with its anchor."), "note"))
-    if test:
-        caption = prose("Learned part and anchor on the same test rows; no interval is printed yet")
-        blocks.append(_table(record, "learned-test", caption, test, "plain"))
+        words = prose("The run recorded no comparison of a learned part with its anchor.")
+        return Section("learned", TITLE, (Paragraph(words, "note"),))
+    test = [one for one in rows if _split(one) == TEST]
+    spent = [one for one in rows if _split(one) != TEST]
+    caption = prose("Learned part and, in brackets, its anchor alone, on the same test rows")
+    blocks = (_summary(record), _table(record, "learned-test", caption, test, "plain")) if test else ()
+    parts: tuple[Section, ...] = ()
     if spent:
-        caption = prose("The same on validation rows, spent on selection")
-        blocks.append(_table(record, "learned-validation", caption, spent, "muted"))
-    return Section("learned", prose("Learned part against its anchor"), tuple(blocks))
+        caption = prose("The same on validation rows")
+        table = _table(record, "learned-validation", caption, spent, "muted")
+        parts = (Section("learned-spent", prose("On validation rows, spent on selection"), (table,), folded=True),)
+    return Section("learned", TITLE, blocks, parts)
 
 
-def _better(record: RunRecord, place: int) -> Prose:
-    """Yes or no; a learned part that stayed at its anchor is said to be equal."""
-    row = record.metrics["learned"][place]
-    is_equal = row["learned"] is not None and row["learned"] == row["anchor"]
-    return prose(record.claim(f"{METRICS}#/learned/{place}/better", "yes_no"), ", equal" if is_equal else "")
+def _split(row: Entry) -> str:
+    return str(row.content.get("split", TEST))
 
 
-def _table(record: RunRecord, key: str, caption: Prose, places: Sequence[int], role: RowRole) -> Table:
-    rows = []
-    for place in places:
-        source = f"{METRICS}#/learned/{place}"
-        cells = (
-            prose(record.claim(f"{source}/{name}", style))
-            for name, style in (
-                ("module", "words"),
-                ("chunk", "integer"),
-                ("measure", "words"),
-                ("learned", "number_4"),
-                ("anchor", "number_4"),
-                ("n_rows", "integer"),
-            )
+def _summary(record: RunRecord) -> Paragraph:
+    return Paragraph(
+        prose(
+            "Better than its anchor in ", record.claim(derived("n_learned_better"), "integer"), " of ",
+            record.claim(derived("n_learned"), "integer"), " comparisons on test.",
         )
-        rows.append(Row((*cells, _better(record, place)), role))
-    return Table(key, caption, COLUMNS, tuple(rows))
+    )  # fmt: skip
+
+
+def _table(record: RunRecord, key: str, caption: Prose, entries: Sequence[Entry], role: RowRole) -> Table:
+    """One row per module and measure, one column per chunk."""
+    columns = (
+        Column(prose("Module"), numeric=False),
+        Column(prose("Measure"), numeric=False),
+        *(Column(chunk_name(record, chunk), hint=BOTH) for chunk in record.chunks),
+        Column(prose("Rows"), hint="rows with a known outcome, in the first chunk"),
+    )
+    found: dict[tuple[str, str], dict[int, Entry]] = {}
+    for one in entries:
+        found.setdefault((str(one.get("module")), str(one.get("measure"))), {})[int(one.get("chunk"))] = one
+    rows = tuple(_row(record, by_chunk, role) for by_chunk in found.values())
+    return Table(key, caption, columns, rows)
+
+
+def _row(record: RunRecord, by_chunk: Mapping[int, Entry], role: RowRole) -> Row:
+    first = by_chunk[min(by_chunk)]
+    return Row(
+        (
+            prose(record.claim(first.source("module"), "words")),
+            prose(record.claim(first.source("measure"), "words")),
+            *(_cell(record, by_chunk.get(chunk)) for chunk in record.chunks),
+            prose(record.claim(first.source("n_rows"), "integer")),
+        ),
+        role,
+    )
+
+
+def _cell(record: RunRecord, one: Entry | None) -> Prose:
+    """Both values, and which is better; a learned part that stayed at its anchor is said to be equal."""
+    if one is None:
+        return prose("not recorded")
+    both, anchor = (record.claim(one.source(name), "number_4") for name in ("learned", "anchor"))
+    return prose(both, " (", anchor, ") ", _word(one.content))
+
+
+def _word(row: Mapping[str, Any]) -> str:
+    if row["learned"] is None or row["anchor"] is None:
+        return ""
+    if row["learned"] == row["anchor"]:
+        return "equal"
+    return "better" if row["better"] else "worse"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.reporting.derived import derived
-from glassbox_bt.reporting.record import MetricRow, RunRecord
+from glassbox_bt.reporting.record import Entry, MetricRow, RunRecord
 from glassbox_bt.reporting.report import Claim, Item, Piece, Prose, prose
 
 __all__ = [
@@ -48,9 +48,9 @@ def period(record: RunRecord, chunk: int, part: str = "test") -> Prose:
     return prose(first, " to ", last)
 
 
-def strategy_name(row: MetricRow) -> Claim:
+def strategy_name(row: MetricRow | Entry) -> Claim:
     """The strategy's name as a reader knows it."""
-    return Claim(row.strategy, row.source("strategy"), "strategy")
+    return Claim(str(row.content["strategy"]), row.source("strategy"), "strategy")
 
 
 def quoted(record: RunRecord, source: str, style: str = "text") -> Piece:
@@ -58,7 +58,7 @@ def quoted(record: RunRecord, source: str, style: str = "text") -> Piece:
     return record.claim(source, style) if record.has(source) else NOT_RECORDED
 
 
-def measured(record: RunRecord, row: MetricRow, name: str, style: str) -> Prose:
+def measured(record: RunRecord, row: MetricRow | Entry, name: str, style: str) -> Prose:
     """A cell with one measure of a row, or a dash where the run has no such measure for it."""
     if name not in row.content:
         return prose(NOT_RECORDED)

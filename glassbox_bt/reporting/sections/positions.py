@@ -57,7 +57,7 @@ class Position:
 
 
 def positions(record: RunRecord) -> Section:
-    """One subsection per chunk: sizes step by step, then the trace in words."""
+    """Per chunk the sizes step by step, and the trace in words, folded."""
     intro = Paragraph(
         prose(
             "Each name appears once, on the test day on which the stack held most of it. Sizes are fractions of "
@@ -69,7 +69,7 @@ def positions(record: RunRecord) -> Section:
         "positions",
         prose("Largest positions and their rule trace"),
         (intro,),
-        tuple(_in_chunk(record, chunk) for chunk in record.chunks),
+        tuple(part for chunk in record.chunks for part in _in_chunk(record, chunk)),
     )
 
 
@@ -88,12 +88,12 @@ def largest(record: RunRecord, chunk: int) -> tuple[Position, ...]:
     return tuple(found)
 
 
-def _in_chunk(record: RunRecord, chunk: int) -> Section:
+def _in_chunk(record: RunRecord, chunk: int) -> tuple[Section, ...]:
     title = prose(chunk_name(record, chunk), ", test ", period(record, chunk))
     key = f"positions-chunk{chunk}"
     top = largest(record, chunk)
     if not top:
-        return Section(key, title, (Paragraph(prose("The stack held nothing in this period."), "warning"),))
+        return (Section(key, title, (Paragraph(prose("The stack held nothing in this period."), "warning"),)),)
     shown = [size for size in SIZES if size[0] in record.table(DECISIONS).columns]
     columns = (
         Column(prose("Name"), numeric=False),
@@ -107,7 +107,8 @@ def _in_chunk(record: RunRecord, chunk: int) -> Section:
     rows = tuple(_row(record, position, tuple(name for name, _, _ in shown)) for position in top)
     table = Table(key + "-table", prose("Size step by step, ", title), columns, rows)
     traces = Listing(tuple(_trace(record, position) for position in top), "ordered")
-    return Section(key, title, (table, traces))
+    words = Section(key + "-trace", prose("The same in words, ", chunk_name(record, chunk)), (traces,), folded=True)
+    return (Section(key, title, (table,)), words)
 
 
 def _row(record: RunRecord, position: Position, sizes: tuple[str, ...]) -> Row:

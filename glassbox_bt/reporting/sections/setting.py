@@ -106,7 +106,7 @@ def _chunks(record: RunRecord) -> Table:
         Column(prose("Train"), numeric=False),
         Column(prose("Validation (spent)"), numeric=False),
         Column(prose("Test"), numeric=False),
-        Column(prose("Names in the universe, mean")),
+        Column(prose("Names, mean"), hint="names in the universe, mean over the days of the chunk"),
     )
     rows = tuple(
         Row(

@@ -6,7 +6,7 @@ from glassbox_bt.reporting.derived import EQUITY
 from glassbox_bt.reporting.figures import Line, Panel, Picture, look_of
 from glassbox_bt.reporting.record import STACK, TEST, RunRecord, Where, table_source
 from glassbox_bt.reporting.report import Figure, Figures, Section, prose
-from glassbox_bt.reporting.sections.measures import TRADING, meanings, measures_table
+from glassbox_bt.reporting.sections.measures import POOLED_TRADING, TRADING, meanings, measures_table, pooled_rows
 from glassbox_bt.reporting.sections.performance import curves, legend
 from glassbox_bt.reporting.sections.phrases import chunk_name, period
 
@@ -14,7 +14,7 @@ __all__ = ["trading"]
 
 
 def trading(record: RunRecord) -> Section:
-    """Exposure over time and one table per chunk."""
+    """Exposure over time, a table over all chunks, and one per chunk, folded."""
     figures = Figures(
         "exposure",
         prose("Share of equity that is invested, on the test days"),
@@ -31,7 +31,15 @@ def trading(record: RunRecord) -> Section:
         )
         for chunk in record.chunks
     ]
-    return Section("trading", prose("Exposure, turnover and costs"), (figures, *tables, meanings(TRADING)))
+    pooled = pooled_rows(record)
+    title = prose("Exposure, turnover and costs")
+    columns = Section("trading-columns", prose("What the columns mean"), (meanings(TRADING),), folded=True)
+    if not pooled:
+        return Section("trading", title, (figures, *tables), (columns,))
+    caption = prose("All chunks: exposure, turnover and costs over the test days")
+    chunks = Section("trading-chunks", prose("Chunk by chunk"), tuple(tables), folded=True)
+    table = measures_table(record, "trading-pooled", caption, pooled, POOLED_TRADING)
+    return Section("trading", title, (figures, table), (chunks, columns))
 
 
 def _exposure(record: RunRecord, chunk: int) -> Figure:

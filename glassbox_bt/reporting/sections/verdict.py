@@ -1,45 +1,93 @@
-"""In short: what came out, in words computed from the numbers, and what must be known before reading them."""
+"""Verdicts: one row per claim, and what must be known before reading them."""
 
 from __future__ import annotations
 
-from glassbox_bt.errors import RunFolderError
-from glassbox_bt.reporting.derived import best_rival, derived, is_known
-from glassbox_bt.reporting.record import STACK, RunRecord
-from glassbox_bt.reporting.report import Claim, Item, Listing, Paragraph, Prose, Section, prose
+from collections.abc import Sequence
+
+from glassbox_bt.reporting.derived import derived
+from glassbox_bt.reporting.record import Entry, RunRecord
+from glassbox_bt.reporting.report import (
+    Block,
+    Claim,
+    Column,
+    Item,
+    Listing,
+    Paragraph,
+    Prose,
+    Row,
+    RowGroup,
+    Section,
+    Table,
+    prose,
+)
+from glassbox_bt.reporting.sections.estimates import (
+    difference_style,
+    interval,
+    level,
+    measure_style,
+    value_with_interval,
+    verdict_cell,
+    verdict_rule,
+)
+from glassbox_bt.reporting.sections.parts import part_of, variant_of
 from glassbox_bt.reporting.sections.phrases import (
     BUY_AND_HOLD,
-    chunk_name,
     listed,
     named_values,
-    period,
     quoted,
-    strategy_name,
 )
 
 __all__ = ["labels", "verdict"]
 
+OWN_SIZING = "sizing_only"
+VERDICTS = ("supported", "refuted", "underpowered", "not tested", "no effect on inputs")
+POOLED_TEST = ": pooled over the test days of all chunks"
+
 
 def verdict(record: RunRecord) -> Section:
-    """The verdict, the conditions it stands under, and one sentence per chunk."""
-    return Section(
-        "verdict",
-        prose("In short"),
-        (
-            Paragraph(prose(_overall(record), " ", *_learned(record)), "lead"),
-            Paragraph(
-                prose(
-                    "No interval is printed yet: with one test period per chunk, differences between strategies are "
-                    "descriptions, not evidence. Whether any of them could be chance is not answered here."
-                ),
-                "note",
-            ),
-            Listing(tuple(_conditions(record)), "notices"),
-            Listing(tuple(Item(_in_chunk(record, chunk), _head(record, chunk)) for chunk in record.chunks)),
-        ),
-    )
+    """The answer in words, a table of verdicts, and the conditions they stand under."""
+    blocks: list[Block] = [Paragraph(prose(_answer(record), " ", *_learned(record)), "lead")]
+    parts: tuple[Section, ...] = ()
+    if record.entries("verdicts"):
+        blocks.append(_table(record, "verdicts-table", _groups(record), verdict_rule(record)))
+        parts = _on_parts(record)
+    else:
+        words = prose(
+            "This run recorded no intervals and no tests: differences between strategies are descriptions, not evidence."
+        )
+        blocks.append(Paragraph(words, "note"))
+    blocks.append(Listing(tuple(_conditions(record)), "notices"))
+    return Section("verdict", prose("Verdicts"), tuple(blocks), parts)
 
 
-def _overall(record: RunRecord) -> Prose:
+def _answer(record: RunRecord) -> Prose:
+    rivals = record.entries("verdicts", kind="rival")
+    if not rivals:
+        return _ahead(record)
+    measure = record.claim(rivals[0].source("measure"), "measure")
+    return prose(
+        *_over_own_sizing(record), "That the stack has a higher ", measure, " than a rival, after costs, on the same days: ",
+        _counts(record, kind="rival"), ".",
+    )  # fmt: skip
+
+
+def _over_own_sizing(record: RunRecord) -> Prose:
+    """What the learned signal adds to the stack's own sizing, if the run asked."""
+    found = record.entries("verdicts", kind="rival", subject=OWN_SIZING)
+    if not found:
+        return ()
+    one = found[0]
+    measure = str(one.get("measure"))
+    return prose(
+        "Over its own sizing rules without the learned signal, the stack’s ", record.claim(one.source("measure"), "measure"),
+        " differs by ", value_with_interval(record, one, "estimate", difference_style(measure)), ": ",
+        record.claim(one.source("verdict")), "; a true difference of ",
+        record.claim(one.source("smallest_detectable"), measure_style(measure)), " would have shown. ",
+    )  # fmt: skip
+
+
+def _ahead(record: RunRecord) -> Prose:
+    """In how many test periods the stack was ahead, for a run without tests."""
     n_chunks = record.claim(derived("n_chunks"), "integer")
     ahead_of_all = record.claim(derived("chunks_ahead", measure="sharpe"), "integer")
     clauses: list[Prose] = []
@@ -58,6 +106,14 @@ def _overall(record: RunRecord) -> Prose:
     )
 
 
+def _counts(record: RunRecord, **where: str) -> Prose:
+    """``of 8 claims, supported: 1, refuted: 2 and underpowered: 5``."""
+    found = [(word, record.claim(derived("n_verdicts", verdict=word, **where), "integer")) for word in VERDICTS]
+    shown = [(word, count) for word, count in found if count.value or word == "supported"]
+    total = record.claim(derived("n_verdicts", **where), "integer")
+    return prose("of ", total, " claims, ", listed([prose(word, ": ", count) for word, count in shown]))
+
+
 def _learned(record: RunRecord) -> Prose:
     if not record.metrics.get("learned"):
         return prose("No comparison of learned parts with their anchors was recorded.")
@@ -70,41 +126,84 @@ def _learned(record: RunRecord) -> Prose:
     )
 
 
-def _head(record: RunRecord, chunk: int) -> Prose:
-    return prose(chunk_name(record, chunk), ", test ", period(record, chunk), ": ")
+def _groups(record: RunRecord) -> tuple[RowGroup, ...]:
+    """Rivals, the stack's own sizing first; then signals and confidences. Ablations have a table of their own."""
+    rivals = record.entries("verdicts", kind="rival")
+    own = [one for one in rivals if one.get("subject") == OWN_SIZING]
+    others = [one for one in rivals if one.get("subject") != OWN_SIZING]
+    groups = []
+    for entries, words in (
+        (own, "than its own sizing rules without the learned signal"),
+        (others, "than the rival"),
+    ):
+        if entries:
+            measure = record.claim(entries[0].source("measure"), "measure")
+            head = prose("The stack has a higher ", measure, " ", words)
+            groups.append(RowGroup(tuple(_row(record, one, prose(_subject(record, one))) for one in entries), head))
+    for kind, words in (
+        ("signal", "The signal orders the names as their later returns do"),
+        ("calibration", "The confidence foretells its event better than the base rate"),
+    ):
+        found = record.entries("verdicts", kind=kind)
+        if found:
+            rows = tuple(_row(record, one, prose(record.claim(one.source("subject"), "member"))) for one in found)
+            measure = record.claim(found[0].source("measure"), "measure")
+            groups.append(RowGroup(rows, prose(words, " (", measure, ")")))
+    return tuple(groups)
 
 
-def _in_chunk(record: RunRecord, chunk: int) -> Prose:
-    stack = record.row(STACK, chunk)
-    if stack is None:
-        raise RunFolderError(
-            f"{record.run / 'metrics.json'} has no test row of `{STACK}` in chunk {chunk}. Run the plan again."
+def _on_parts(record: RunRecord) -> tuple[Section, ...]:
+    """Verdicts on ablations, by set, folded: what each part adds has its own section further down."""
+    entries = record.entries("verdicts", kind="ablation")
+    if not entries:
+        return ()
+    groups = []
+    for name in dict.fromkeys(str(one.get("family")) for one in entries):
+        rows = [one for one in entries if one.get("family") == name]
+        measure = record.claim(rows[0].source("measure"), "measure")
+        head = prose(record.claim(rows[0].source("family"), "words"), ": the ", measure, " is lower")
+        groups.append(RowGroup(tuple(_row(record, one, _part(record, one)) for one in rows), head))
+    title = prose("Verdicts on the parts of the stack; ", _counts(record, kind="ablation"))
+    return (Section("verdicts-parts", title, (_table(record, "verdicts-parts-table", groups),), folded=True),)
+
+
+def _table(record: RunRecord, key: str, groups: Sequence[RowGroup], notes: tuple[Prose, ...] = ()) -> Table:
+    columns = (
+        Column(prose("Claim"), numeric=False),
+        Column(prose("Verdict"), numeric=False),
+        Column(prose("Estimate"), hint="positive is in favour of the claim"),
+        Column(level(record), hint="of the estimate, by block bootstrap"),
+        Column(prose("p, adjusted"), hint="Holm, over the claims of its group"),
+        Column(prose("Could have shown"), hint="smallest true effect that this sample would have found"),
+        Column(prose("Would matter"), hint="smallest effect that would matter, set before the run"),
+    )
+    caption = prose("One row per claim", POOLED_TEST)
+    return Table(key, caption, columns, tuple(groups), notes)
+
+
+def _row(record: RunRecord, entry: Entry, head: Prose) -> Row:
+    measure = str(entry.get("measure"))
+    style, size = difference_style(measure), measure_style(measure)
+    return Row(
+        (
+            head,
+            verdict_cell(record, entry),
+            prose(record.claim(entry.source("estimate"), style)),
+            interval(record, entry, size),
+            prose(record.claim(entry.source("p_holm"), "p_value")),
+            prose(record.claim(entry.source("smallest_detectable"), size)),
+            prose(record.claim(entry.source("smallest_effect"), size)),
         )
-    sentence = prose(
-        "the stack returned ",
-        record.claim(stack.source("annual_return"), "percent"),
-        " a year with a Sharpe ratio of ",
-        record.claim(stack.source("sharpe"), "number"),
-        "; its deepest drawdown was ",
-        record.claim(stack.source("max_drawdown"), "percent"),
-        " and its mean exposure ",
-        record.claim(stack.source("exposure"), "percent"),
     )
-    best = best_rival(record, chunk, "sharpe")
-    if best is None or not is_known(stack, "sharpe"):
-        return prose(sentence, ". Its Sharpe ratio cannot be ranked here.")
-    return prose(
-        sentence,
-        ". It ranks ",
-        record.claim(derived("rank", chunk=chunk, measure="sharpe"), "integer"),
-        " of ",
-        record.claim(derived("n_ranked", chunk=chunk, measure="sharpe"), "integer"),
-        " by Sharpe ratio; the highest among rivals is ",
-        strategy_name(best),
-        " with ",
-        record.claim(best.source("sharpe"), "number"),
-        ".",
-    )
+
+
+def _part(record: RunRecord, entry: Entry) -> Prose:
+    variant = variant_of(record, str(entry.get("subject")))
+    return prose(record.claim(entry.source("subject"), "words")) if variant is None else part_of(record, variant)
+
+
+def _subject(record: RunRecord, entry: Entry) -> Claim:
+    return record.claim(entry.source("subject"), "strategy")
 
 
 def labels(record: RunRecord) -> tuple[Prose, ...]:

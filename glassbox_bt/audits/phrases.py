@@ -1,0 +1,188 @@
+"""What each number of a summary claims to be: the phrases of the house's texts, and the columns they speak of.
+
+A phrase holds one ``{}``, the number, among the words around it; other numbers are written ``#``. ``{}%`` and ``{} percent``
+print a fraction. A source is a column; ``=10`` that very number; ``-column`` its opposite, ``|column|`` its size. A number
+that no phrase covers has no source, so nothing can be said for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+from glassbox_bt.modules._attribution import RISK_WORDS, RISKS
+
+__all__ = ["DRIVERS", "PHRASES", "WORDS", "Said", "Slot", "slots_of"]
+
+WORDS_OF = dict(zip(RISKS, RISK_WORDS, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One number of a text: where its value comes from, and the factor that it is printed with."""
+
+    source: str  # "" where no phrase covers the number
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A word of a text that must agree with its row."""
+
+    pattern: str  # its first group is the word
+    column: str
+    words: Mapping[str, str]  # value of the column to the word
+
+
+_ACTIONS = {name: name for name in ("SELL", "HOLD", "BUY")}
+_CAPITAL = {name: name.capitalize() for name in _ACTIONS}
+_SMALL = {name: name.lower() for name in _ACTIONS}
+
+PHRASES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
+    {
+        "temporal_encoder": (
+            ("the session {} days ago", "attention_ago"),
+            ("with {}% of its weight", "attention_top"),
+            ("off by {} train variances", "reconstruction_error"),
+        ),
+        "technical": (
+            ("higher than {}% of forecasts", "trend_score"),
+            ("momentum {},", "momentum_score"),
+            ("timing {}.", "timing_confidence"),
+            ("return of the last {} sessions", "=20 5"),
+            ("within the {}-session range", "=21"),
+            ("the session {} days ago", "attention_ago"),
+            ("{}% of its attention", "attention_top"),
+            ("Reliability {}.", "trend_reliability"),
+        ),
+        "volatility": (
+            ("forecast {}% a year", "vol_10d"),
+            ("a year over {} sessions", "=10"),
+            ("and {}% over", "vol_30d"),
+            ("% over {}, after", "=30"),
+            ("after {}% realised", "recent_vol"),
+            ("realised in {} sessions", "=21"),
+            ("Persistence {},", "persistence"),
+            ("estimated {} sessions ago", "refit_age"),
+        ),
+        "var": (
+            ("Value at risk of {} observed days", "window_size"),
+            ("one day in twenty returned {}%", "var_95"),
+            ("one in a hundred {}%", "var_99"),
+            ("as bad as on {}% of its ranked", "not_worse_share"),
+        ),
+        "cvar": (
+            ("shortfall: the {}% tail", "=0.05"),
+            ("tail holds {} observed days", "tail_count_95"),
+            ("days that averaged {}%", "cvar_95"),
+            (", the {}% tail", "=0.01"),
+            ("% tail {} that averaged", "tail_count_99"),
+            ("tail # that averaged {}%", "cvar_99"),
+            ("is {} times value at risk", "tail_ratio_95"),
+            ("worst day ({}%)", "tail_worst"),
+            ("former would be {}%", "cvar_95_without_worst"),
+        ),
+        "liquidity": (
+            ("Liquidity score {} is the sum", "liquidity_score"),
+            ("money traded {}, volume", "dv_share"),
+            ("against one month {},", "vr_share"),
+            ("against one year {};", "to_share"),
+            ("would need {} traded per day", "dollar_volume_needed"),
+            ("takes {} sessions", "days_to_liquidate_1M"),
+            ("slippage {}%.", "slippage_estimate_frac"),
+            ("liquidity score {},", "liquidity_score"),
+            ("tradable {},", "tradable"),
+            ("slippage estimate frac {},", "slippage_estimate_frac"),
+            ("days to liquidate 1M {}.", "days_to_liquidate_1M"),
+        ),
+        "position_sizing": (
+            ("Risk allows {} percent of equity", "recommended_capital_fraction"),
+            ("combined risk score {} gives", "combined_risk_score"),
+            ("cap of {} percent binds", "binding_hard_cap"),
+            *((f"leading risk is {words} at {{}}.", f"{risk}_risk_score") for risk, words in WORDS_OF.items()),
+        ),
+        "quantitative": (
+            ("signal of {} and", "risk_adjusted_quantitative_signal"),
+            ("risk score of {};", "quantitative_risk_score"),
+            ("on that side {}.", "quantitative_confidence"),
+            *((f"goes to {words} (share {{}})", f"risk_attention_{risk}") for risk, words in WORDS_OF.items()),
+            *((f"{words} raises the risk by {{}}.", f"risk_delta_{risk}") for risk, words in WORDS_OF.items()),
+            *((f"{words} lowers the risk by {{}}.", f"-risk_delta_{risk}") for risk, words in WORDS_OF.items()),
+            *((f"{words} leaves the risk by {{}}.", f"|risk_delta_{risk}|") for risk, words in WORDS_OF.items()),
+            *((f"{words} leaves the risk as it is ({{}}).", f"|risk_delta_{risk}|") for risk, words in WORDS_OF.items()),
+        ),
+        "fusion": (
+            *((f"{name} (probability {{}})", f"learned_{name.lower()}_prob") for name in _ACTIONS),
+            ("): signal {},", "learned_fusion_signal"),
+            ("risk score {},", "learned_fusion_risk_score"),
+            ("confidence {}.", "learned_fusion_confidence"),
+            ("Quantitative weight {},", "learned_quantitative_weight"),
+            ("text weight {}.", "learned_qualitative_weight"),
+            ("neutral with weight {}.", "learned_qualitative_weight"),
+            ("allowed size: {}.", "learned_position_multiplier"),
+        ),
+        "decisions": (
+            ("with signal {},", "learned_fusion_signal"),
+            (", risk {} and", "learned_fusion_risk_score"),
+            ("and confidence {}.", "learned_fusion_confidence"),
+            ("Sizing recommends {} percent", "recommended_capital_fraction"),
+            ("learning {} percent", "pre_rule_learned_position_fraction"),
+            ("held {} percent", "held_weight"),
+            ("Held {} percent", "held_weight"),
+            ("permitted {} percent", "final_position_fraction"),
+            ("and {} more.", "more_rules"),
+            ("and {} more).", "more_codes"),
+            ("Approved: {} percent", "approved_fraction"),
+        ),
+    }
+)
+DRIVERS: Mapping[str, str] = MappingProxyType(  # how each text names what drove it
+    {
+        "temporal_encoder": r"attends most to (today|the session)",
+        "technical": r"counts most|looked most at",
+        "volatility": r"realised volatility carries|long-run level|fading of recent shocks",
+        "var": r"tail loss is",
+        "cvar": r"tail holds",
+        "liquidity": r"is the sum of money traded|No driver stands behind it",
+        "position_sizing": r"leading risk is",
+        "quantitative": r"attention goes to",
+        "fusion": r"main risk driver is",
+        "decisions": r"Leading risk: |Rules: |No rule spoke",
+    }
+)
+WORDS: Mapping[str, tuple[Said, ...]] = MappingProxyType(
+    {
+        "quantitative": (
+            Said(r"^(SELL|HOLD|BUY) on", "quantitative_recommendation", _ACTIONS),
+            Said(r"an? (\w+) risk score", "quantitative_risk_state", {}),
+            Said(r"attention goes to ([a-z ]+) \(", "top_attention_risk_driver", WORDS_OF),
+            Said(r"; ([a-z ]+) (?:raises|lowers|leaves) the risk", "top_delta_risk_driver", WORDS_OF),
+        ),
+        "fusion": (
+            Said(r"^(SELL|HOLD|BUY) \(", "learned_recommendation", _ACTIONS),
+            Said(r"main risk driver is ([a-z ]+)\.", "top_delta_risk_driver", WORDS_OF),
+        ),
+        "position_sizing": (Said(r"gives a ([a-z ]+) position", "size_bucket", {"three_quarters": "three quarters"}),),
+        "decisions": (
+            Said(r"^(Sell|Hold|Buy)[:,]", "final_recommendation", _CAPITAL),
+            Said(r"learning said (sell|hold|buy) with", "learned_recommendation", _SMALL),
+            Said(r"Leading risk: ([a-z ]+)\.", "top_attention_risk_driver", WORDS_OF),
+        ),
+    }
+)
+
+
+@cache
+def slots_of(kind: str, skeleton: str) -> tuple[Slot, ...]:
+    """The source of each number of a text whose numbers are written ``#``, in their order."""
+    found = [Slot("")] * skeleton.count("#")
+    for phrase, source in PHRASES.get(kind, ()):
+        before, _, after = phrase.partition("{}")
+        scale = 100.0 if after.startswith(("%", " percent")) else 1.0
+        for match in re.finditer(re.escape(before) + "#" + re.escape(after), skeleton):
+            place = skeleton.count("#", 0, match.start() + len(before))
+            found[place] = Slot(source, scale)
+    return tuple(found)

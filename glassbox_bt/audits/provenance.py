@@ -1,0 +1,144 @@
+"""Does every explanation lead back to what it was made from? Audit A8.
+
+1. Every row of a module's table comes from an artefact whose folder is named by the digest of its key; tables in
+   ``modules/`` are those artefacts' tables, row for row.
+2. The key names the fit that answered; that fit is there, is named by its own key, and is the one that the manifest lists.
+3. A fit's knowledge ends before the first day that it answers, but for self-supervised encoders on train (R3).
+4. The frozen fit in ``models/`` has the bytes of the artefact that answered the test days.
+5. Every place that an approved order names as its evidence is in the run folder.
+
+That no input was known later than its decision is asked by the look-ahead audit, which makes the inputs again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress, not_asked
+from glassbox_bt.audits.case import NO_RUN, SPLITS, Case, words_in
+from glassbox_bt.audits.rows import Where
+from glassbox_bt.runs.artefacts import digest_json
+from glassbox_bt.runs.manifest import file_digest
+
+__all__ = ["QUESTION", "audit_provenance"]
+
+QUESTION = "Does every explanation lead back to the artefact and the fit that made it?"
+FITS = ("fits", "frozen")
+
+
+def audit_provenance(case: Case, settings: AuditSettings, progress: Progress) -> AuditResult:  # noqa: ARG001
+    """The chain from each table to its artefacts and fits."""
+    if not case.whole:
+        why = f"{NO_RUN}, which holds artefacts and fits"
+        return AuditResult("provenance", (not_asked("answers", "decisions", "all", why),), {}, QUESTION, reason=why)
+    checks: list[Check] = [*_evidence(case)]
+    records = case.manifest["artefacts"]["modules"]
+    for i, record in enumerate(records):
+        progress("provenance", i / len(records))
+        checks += _record(case, record)
+    return AuditResult("provenance", tuple(checks), {}, QUESTION)
+
+
+def _record(case: Case, record: Mapping[str, Any]) -> Iterator[Check]:
+    """One module in one chunk."""
+    root = case.folder / "artefacts"
+    where = Where(record["module"], int(record["chunk"]), "", pd.DataFrame())
+    fits = {one["digest"]: root / _kind(root, one["digest"]) / one["digest"] for one in record["fits"]}
+    yield where.fault("fits", "key", next(filter(None, map(_key_fault, fits.values())), ""))
+    for split in ("lead", *SPLITS):
+        parts = [root / "answers" / one["digest"] for one in record["parts"] if one["split"] == split]
+        if not parts:
+            continue
+        here = Where(where.module, where.chunk, split, where.rows)
+        yield here.fault("answers", "key", next(filter(None, map(_key_fault, parts)), ""))
+        if any(not (part / "key.json").is_file() for part in parts):
+            continue
+        yield here.fault("fit of the answers", "fit", next(filter(None, (_fit_fault(part, fits) for part in parts)), ""))
+        yield here.fault("known before", "fitted_through", _clock_fault(parts, split))
+        if split in SPLITS:
+            yield here.fault("table", "rows", _table_fault(case, here, parts))
+    yield where.fault("frozen fit", "bytes", _frozen_fault(case, record))
+
+
+def _kind(root: Path, digest: str) -> str:
+    return next((kind for kind in FITS if (root / kind / digest).is_dir()), FITS[0])
+
+
+def _key_fault(folder: Path) -> str:
+    """What is wrong with an artefact: its folder must be named by the digest of its key."""
+    path = folder / "key.json"
+    if not path.is_file():
+        return f"the artefact {folder.name[:12]} is missing"
+    found = digest_json(json.loads(path.read_text(encoding="utf-8")))
+    return "" if found == folder.name else f"the key of {folder.name[:12]} has the digest {found[:12]}"
+
+
+def _fit_fault(part: Path, fits: Mapping[str, Path]) -> str:
+    key = json.loads((part / "key.json").read_text(encoding="utf-8"))
+    if "stand_in" in key:  # a control, made of answers that are artefacts themselves (R28)
+        return next(filter(None, (_key_fault(part.parent / one) for one in key["of"])), "")
+    named = str(key.get("fit"))
+    return "" if named in fits else f"{part.name[:12]} was answered by {named[:12]}, which the manifest does not list"
+
+
+def _clock_fault(parts: list[Path], split: str) -> str:
+    for part in parts:
+        head = json.loads((part / "part.json").read_text(encoding="utf-8"))
+        key = json.loads((part / "key.json").read_text(encoding="utf-8"))
+        first = int(np.load(part / "days.npy")[0])
+        if "through" in key and int(key["through"]) != int(head["fitted_through"]):
+            return f"{part.name[:12]} says it knows session {head['fitted_through']}, its key {key['through']}"
+        if split in ("val", "test") and int(head["fitted_through"]) >= first:
+            return f"{part.name[:12]} answers session {first} and knows session {head['fitted_through']}"
+    return ""
+
+
+def _table_fault(case: Case, where: Where, parts: list[Path]) -> str:
+    """The table in the run folder against those of its artefacts."""
+    part = case.part(where.module, where.chunk, where.split)
+    if part is None or not part.path.is_file():
+        return "the table is missing"
+    kept = part.read()
+    columns, own = list(kept.columns), set(_columns_of(parts[0] / "table.parquet"))
+    if own != set(part.columns):
+        strange = sorted(own ^ set(part.columns))
+        return f"`{strange[0]}` is in the table or in its artefact, not in both"
+    made = pd.concat([pd.read_parquet(one / "table.parquet", columns=columns) for one in parts], ignore_index=True)
+    if len(made) != len(kept):
+        return f"{len(kept)} rows, its artefacts have {len(made)}"
+    for name in columns:
+        same = (made[name] == kept[name]) | (made[name].isna() & kept[name].isna())
+        if not same.all():
+            row = int(np.flatnonzero(~same.to_numpy(dtype=bool))[0])
+            who = f"{kept['ticker'].iloc[row]} {str(kept['date'].iloc[row])[:10]}"
+            return f"`{name}` of {who} is not what its artefact holds"
+    return ""
+
+
+def _columns_of(path: Path) -> list[str]:
+    return list(pq.read_schema(path).names)
+
+
+def _frozen_fault(case: Case, record: Mapping[str, Any]) -> str:
+    artefact, model = case.folder / record["frozen"], case.folder / "models" / record["module"] / f"chunk{record['chunk']}"
+    for name in ("frozen.json", "frozen.safetensors"):
+        if not (artefact / name).is_file() or not (model / name).is_file():
+            return f"{name} is missing"
+        if file_digest(artefact / name) != file_digest(model / name):
+            return f"{model / name} has other bytes than its artefact".replace(f"{case.folder}/", "")
+    return ""
+
+
+def _evidence(case: Case) -> Iterator[Check]:
+    where = Where("approved", None, "", case.approved)
+    links = words_in(case.approved.reindex(columns=["evidence_links"])["evidence_links"])
+    lost = {text: [one for one in text.split("|") if not one or not (case.folder / one).exists()] for text in links.unique()}
+    wrong = links.map(lambda text: bool(lost[text])).to_numpy(dtype=bool)
+    yield where.check("evidence", "evidence_links", wrong, lambda i: f"`{lost[links.iloc[i]][0]}` is not in the run folder")

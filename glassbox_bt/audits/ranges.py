@@ -1,0 +1,48 @@
+"""Legal ranges by the name of a column: output names say their unit, so they say their range (spec 0.1)."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import numpy as np
+
+__all__ = ["ABOVE", "BELOW", "RANGES", "range_of"]
+
+BELOW, ABOVE = 1e-9, 1e-5  # how far outside still counts as inside: rounding
+
+# The first pattern that fits decides.
+RANGES: tuple[tuple[str, float, float], ...] = (
+    (r"^order_fraction$|_impact(_score)?$|^risk_delta_", -1.0, 1.0),
+    (r"_raw$|_standing$|_contribution$", -np.inf, np.inf),  # forecasts before they are put on a scale
+    (r"(^|_)prob(_|$)|(^|_)probs_|(^|_)confidence(_|$)|_risk_score$|_available$|(_|^)weight$", 0.0, 1.0),
+    (r"^(trend_score|timing_rule_score|move_intensity|trend_reliability|(dv|vr|to)_score)$", 0.0, 1.0),
+    (r"^(liquidity_score|tradable|branch_signal_agreement|branch_weight_dominance|exposure)$", 0.0, 1.0),
+    (r"^(rule_changed_action|exit_blocked|hard_cap_applied)$", 0.0, 1.0),
+    (r"^risk_attention_|_multiplier$|_fraction(_of_max)?$|_hard_cap$|^max_single_stock_exposure$|^attention$", 0.0, 1.0),
+    (r"^contagion_\d+d$|^drawdown_risk_\d+d$|^scaling_factor$|^(fusion|quantitative)_rule_.*score$", 0.0, 1.0),
+    (r"_signal$|^(momentum_score|technical_direction_score|qualitative_score|mean_sentiment_score)$", -1.0, 1.0),
+    (r"_strength$|^risk_budget_used$|^confidence_product$", 0.0, 1.0),
+    (r"^branch_signal_disagreement$", 0.0, 2.0),
+    (r"_pct$", 0.0, 100.0),
+    (r"^expected_drawdown_\d+d$", 0.0, 0.8),
+    (r"^c?var_\d+$", -np.inf, 0.0),
+    (r"(^|_)vol(_\d+d)?$", 0.0, 5.0),
+    (
+        r"^days_to_|^slippage_|_count(_\d+)?$|^tail_ratio_|^window_size$|_age$|_error$|^recovery_days_|_sessions$|_needed$",
+        0.0,
+        np.inf,
+    ),
+    (r"^persistence$", 0.0, 1.0),
+    (r"^(equity|costs|traded)$", 0.0, np.inf),
+    (r"^cash$|^return$|^tail_worst$|^embedding$", -np.inf, np.inf),
+)
+
+
+@cache
+def range_of(column: str) -> tuple[float, float] | None:
+    """Smallest and largest legal value of a column; None where none is declared."""
+    for pattern, low, high in RANGES:
+        if re.search(pattern, column):
+            return low, high
+    return None

@@ -1,0 +1,159 @@
+"""Everything that ``metrics.json`` says beyond the plain metrics: one function per key, test days only (R5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from glassbox_bt.evaluation.answers import outcomes_of
+from glassbox_bt.evaluation.books import POOLED, Books, read_books
+from glassbox_bt.evaluation.calibration import calibration_claims, calibration_rows, calibrations
+from glassbox_bt.evaluation.comparisons import (
+    ablation_claims,
+    ablation_differences,
+    ablation_table,
+    family_rows,
+    rival_claims,
+    rival_differences,
+    rival_rows,
+)
+from glassbox_bt.evaluation.intervals import MEASURES, POWER, intervals
+from glassbox_bt.evaluation.sharpe import n_trials, sharpe_tests
+from glassbox_bt.evaluation.signals import rank_ics, signal_claims, signal_rows
+from glassbox_bt.evaluation.verdicts import SMALLEST_RANK_IC, SMALLEST_SKILL
+from glassbox_bt.portfolio.metrics import SESSIONS_PER_YEAR
+
+__all__ = ["Statistics", "plain", "statistics_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The keys of ``metrics.json``, JSON-ready, and the table of ablations; None where the run has none."""
+
+    keys: Mapping[str, Any]
+    ablations: pd.DataFrame | None
+
+
+def statistics_of(run: Path, manifest: Mapping[str, Any]) -> Statistics:
+    """The statistics of a walked run, from its files alone; equal files give equal numbers.
+
+    Raises
+    ------
+    ContractError
+        Books of different days; see `read_books`.
+    """
+    books = read_books(run, manifest)
+    settings, seed = books.settings, books.seed
+    trials = n_trials(books, int(manifest.get("test_label_reads", 1)))
+    outcomes = outcomes_of(run)
+    signals = rank_ics(run, outcomes, settings.level)
+    told = calibrations(run, outcomes, settings, seed)
+    rivals, ablations = rival_differences(books), ablation_differences(books)
+    keys = {
+        "settings": _settings(books, trials, int(manifest.get("test_label_reads", 1))),
+        "pooled": _pooled(books),
+        "intervals": _intervals(books),
+        "comparisons": rival_rows(rivals),
+        "families": family_rows(books),
+        "sharpe_tests": sharpe_tests(books, trials),
+        "signals": signal_rows(signals),
+        "calibration": calibration_rows(told),
+        "verdicts": [
+            *rival_claims(rivals, books),
+            *ablation_claims(ablations, books),
+            *signal_claims(signals, settings.level),
+            *calibration_claims(told, settings.level),
+        ],
+    }
+    ready: dict[str, Any] = plain(keys)
+    return Statistics(ready, ablation_table(ablations, books) if books.variants else None)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON holds it: NaN becomes None, numpy's numbers Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _settings(books: Books, trials: int, readings: int) -> dict[str, Any]:
+    settings = books.settings
+    return {
+        "level": settings.level,
+        "n_boot": settings.n_boot,
+        "primary": settings.primary,
+        "smallest_effect": settings.smallest_effect,
+        "smallest_rank_ic": SMALLEST_RANK_IC,
+        "smallest_brier_skill": SMALLEST_SKILL,
+        "power": POWER,
+        "risk_free": 0.0,
+        "sessions_per_year": int(SESSIONS_PER_YEAR),
+        "seed": books.seed,
+        "n_trials": trials,
+        "n_configurations": len(books.configurations),
+        "test_label_reads": readings,
+        "trials": (
+            "Configurations of the stack that ran on these test days (the stack, its versions without what it learned, each "
+            "ablation that changed something), times the readings of the test labels. Textbook rivals are one trial each."
+        ),
+        "bootstrap": (
+            "Days are resampled in blocks within each test year, after a volatility is taken off and put back; both sides "
+            "of a difference get the same days. Intervals are studentised and equal-tailed."
+        ),
+        "day_blocks": (
+            "Signals and confidences: Student's t over blocks of days at least as long as the label, corrected for labels "
+            "that reach into the next block."
+        ),
+        "holm": "Within rivals, each set and depth of ablations, signals, and confidences; pooled figures only.",
+        "family_loss": (
+            "Daily return with the sign turned, divided by the deviation of the strategy's own returns, so that exposure "
+            "does not decide. The test of superior ability asks whether any other has a larger Sharpe ratio than the stack."
+        ),
+        "smallest_detectable": (
+            "The true effect that this sample would have shown with the stated power, corrected for the size of the family."
+        ),
+    }
+
+
+def _pooled(books: Books) -> list[dict[str, Any]]:
+    rows = []
+    for name in books.strategies:
+        parts = books.parts(name, POOLED)
+        counts = {"strategy": name, "n_sessions": sum(len(part) for part in parts), "n_chunks": len(parts)}
+        rows.append(counts | dict(books.measures[name, POOLED]))
+    return rows
+
+
+def _intervals(books: Books) -> list[dict[str, Any]]:
+    rows = []
+    for name in books.strategies:
+        for span in books.spans:
+            found = intervals(books.parts(name, span), books.settings, f"{books.seed}/{name}")
+            for measure in MEASURES:
+                one = found[measure]
+                rows.append(
+                    {
+                        "strategy": name,
+                        "chunk": span,
+                        "measure": measure,
+                        "estimate": one.estimate,
+                        "low": one.low,
+                        "high": one.high,
+                        "standard_error": one.standard_error,
+                        "block": one.block,
+                        "withheld": one.withheld,
+                    }
+                )
+    return rows
