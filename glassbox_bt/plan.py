@@ -35,6 +35,7 @@ __all__ = [
     "Chunk",
     "MarketPlan",
     "Plan",
+    "SelectionPlan",
     "StatisticsPlan",
     "least_samples",
     "load_stack",
@@ -164,6 +165,23 @@ def least_samples(level: float) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionPlan:
+    """What validation decides for modules that leave it a choice; fixed before the run (R5).
+
+    Parameters
+    ----------
+    variant : {"fixed", "validation"}, default="validation"
+        Whether the variant that answers test is the one that train chose, or the one with the smallest loss on validation.
+    calibration : {"out_of_fold", "validation"}, default="validation"
+        What probabilities are put right on: train answers out of fold, for validation and test; or validation answers, for
+        test only.
+    """
+
+    variant: Literal["fixed", "validation"] = "validation"
+    calibration: Literal["out_of_fold", "validation"] = "validation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that decides the numbers of a run.
 
@@ -213,6 +231,7 @@ class Plan:
     policy: PolicyName = "learned"
     ablations: AblationPlan = field(default_factory=AblationPlan)
     statistics: StatisticsPlan = field(default_factory=StatisticsPlan)
+    selection: SelectionPlan = field(default_factory=SelectionPlan)
     folder: str = "."  # where relative paths start; not part of the digest
 
     def __post_init__(self) -> None:
@@ -248,6 +267,7 @@ TABLES: Mapping[str, type[Any]] = {
     "costs": Costs,
     "ablations": AblationPlan,
     "statistics": StatisticsPlan,
+    "selection": SelectionPlan,
 }
 
 

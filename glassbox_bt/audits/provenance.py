@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress, not_asked
 from glassbox_bt.audits.case import NO_RUN, SPLITS, Case, words_in
 from glassbox_bt.audits.rows import Where
+from glassbox_bt.audits.subject import FITS
 from glassbox_bt.runs.artefacts import digest_json
 from glassbox_bt.runs.manifest import file_digest
 
 __all__ = ["QUESTION", "audit_provenance"]
 
 QUESTION = "Does every explanation lead back to the artefact and the fit that made it?"
-FITS = ("fits", "frozen")
 
 
 def audit_provenance(case: Case, settings: AuditSettings, progress: Progress) -> AuditResult:  # noqa: ARG001

@@ -16,7 +16,7 @@ from glassbox_bt.market.store import MarketStore
 from glassbox_bt.market.view import Span
 from glassbox_bt.portfolio.book import FillCode
 from glassbox_bt.types import AnyArray, FloatArray, IntArray
-from glassbox_bt.walkforward.fitting import digests
+from glassbox_bt.walkforward.fitting import DECIDED, digests
 
 __all__ = ["answer_checks", "clock_checks", "fill_checks", "input_checks"]
 
@@ -51,19 +51,23 @@ def clock_checks(walk: Walk) -> Iterator[Check]:
 
 
 def input_checks(walk: Walk) -> Iterator[Check]:
-    """What the run says each fit was handed is what the store holds for its train days, and nothing else."""
+    """What the run says each fit was handed is what the store holds for its days, and nothing else."""
     fitter = walk.fitter
     for name, fits in walk.fits.items():
         made = {fit["fold"]: fit["digest"] for fit in fits}
-        for fold in fitter.schedule(name):
-            if not len(fold.train) or fold.number not in made:
-                continue
-            key = _key(walk, made[fold.number])
-            inputs = digests(fitter.train_view(fitter.stack[name], fold.train))
-            cut = str(fitter.store.dates[fold.train[-1]])
+        views = {
+            fold.number: fitter.train_view(fitter.stack[name], fold.train)
+            for fold in fitter.schedule(name)
+            if len(fold.train) and fold.number in made
+        }
+        if DECIDED in made:
+            views[DECIDED] = fitter.validation_view(fitter.stack[name])
+        for number, view in views.items():
+            key, inputs = _key(walk, made[number]), digests(view)
+            cut = str(view.dates[-1])
             for column in sorted({*inputs, *key["inputs"]}):
                 same = inputs.get(column) == key["inputs"].get(column)
-                detail = "" if same else f"fold {fold.number} was handed other values than the store holds"
+                detail = "" if same else f"fold {number} was handed other values than the store holds"
                 yield Check("recorded inputs", name, column, walk.number, cut, same, detail)
 
 
@@ -75,14 +79,17 @@ def answer_checks(walk: Walk, days: IntArray, rng: np.random.Generator) -> Itera
     fitter = walk.fitter
     later = np.concatenate([fitter.days.val, fitter.days.test])
     handful = np.sort(rng.choice(later, size=min(5, len(later)), replace=False))
+    val_end = int(fitter.days.val[-1])
     for name, module in fitter.stack.items():
         if name in fitter.stand_ins:  # a control, exempt by name (R28)
             continue
         for day in days:
             span = day_span(fitter, name, int(day))
             yield from _answers_alike(walk, name, np.array([day]), span, "alone")
-        span = fitter.span(module, handful, int(handful[-1]))
-        yield from _answers_alike(walk, name, handful, span, "among five days")
+        for some in (handful[handful <= val_end], handful[handful > val_end]):  # other fits may answer them
+            if len(some):
+                span = fitter.span(module, some, int(some[-1]))
+                yield from _answers_alike(walk, name, some, span, "among other days")
 
 
 def _key(walk: Walk, digest: str) -> Mapping[str, Any]:
@@ -93,7 +100,8 @@ def _key(walk: Walk, digest: str) -> Mapping[str, Any]:
 
 def _answers_alike(walk: Walk, name: str, days: IntArray, span: Span, how: str) -> Iterator[Check]:
     fitter = walk.fitter
-    again = fitter.fitted[name].predict_many(span)
+    fitted, _ = fitter.answering(name, int(days[0]))
+    again = fitted.predict_many(span)
     tickers = list(span.tickers)
     places = np.searchsorted(fitter.store.tickers, tickers)
     made = fitter.answers[name].on(days, places)

@@ -28,9 +28,11 @@ from glassbox_bt.walkforward.fitting import ChunkFitter
 from glassbox_bt.walkforward.restored import restored_walks
 from glassbox_bt.walkforward.rivals import Strategy
 
-__all__ = ["Build", "Subject", "Walk", "fit_folder", "on_store", "subject_of"]
+__all__ = ["FITS", "Build", "Subject", "Walk", "fit_folder", "on_store", "subject_of"]
 
 Build = Callable[[RawMarket], MarketStore]
+
+FITS = ("fits", "frozen", "decided")  # kinds of artefacts that hold one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +114,8 @@ def subject_of(run: Path, *, unfinished: bool = False) -> Subject:
 
 
 def fit_folder(fitter: ChunkFitter, digest: str) -> Path:
-    """Where a fit lies: as it was made, or with its rank scale frozen (R14)."""
-    places = [fitter.artefacts.root / kind / digest for kind in ("fits", "frozen")]
+    """Where a fit lies: as it was made, with its rank scale frozen (R14), or as validation decided (R5)."""
+    places = [fitter.artefacts.root / kind / digest for kind in FITS]
     for place in places:
         if place.is_dir():
             return place

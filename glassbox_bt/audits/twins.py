@@ -93,6 +93,9 @@ def fit_checks(walk: Walk, twin: Twin) -> Iterator[Check]:
                 continue
             views = [one.train_view(module, fold.train) for one in (fitter, other)]
             yield from _span_checks("inputs of a fit", name, walk.number, twin, views)
+        if name in fitter.before and int(fitter.days.val[-1]) <= twin.day:
+            views = [one.validation_view(module) for one in (fitter, other)]
+            yield from _span_checks("inputs of a choice", name, walk.number, twin, views)
 
 
 def prediction_checks(walk: Walk, twin: Twin) -> Iterator[Check]:
@@ -221,7 +224,7 @@ def _column_fault(twin: Twin, clean: AnyArray, other: AnyArray | None, mine: Int
 
 def _known_label(store: MarketStore, name: str, twin: Twin, assets: IntArray) -> AnyArray:
     label = store.labels[name]
-    values = np.array(label.values[: twin.day + 1][:, assets], dtype=np.float64)
+    values = np.asarray(label.on(np.arange(twin.day + 1), assets), dtype=np.float64)
     values[~(label.known_at[: twin.day + 1] <= twin.moment)] = np.nan
     return values
 

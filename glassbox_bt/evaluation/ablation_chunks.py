@@ -41,7 +41,7 @@ __all__ = ["ChunkAblations", "ablate_chunk", "base_digest", "recorded", "variant
 
 SPLIT = "test"
 DECIDED = ("decisions.parquet", "portfolio/equity.parquet")  # what the pairs are made with
-WALKED = ("seed", "silent", "modules", "assumptions", "stand_ins", "blank")  # what another walk could come of
+WALKED = ("seed", "silent", "modules", "selection", "assumptions", "stand_ins", "blank")  # what another walk could come of
 SHARED = ("market", "chunks", "stack")  # what a pair must have in common
 DECISION = ("final_recommendation", "final_position_fraction", "target_weight")
 ORDER = ("ordered_shares", "filled_shares", "price", "commission", "spread", "impact")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from glassbox_bt.modules.base import Candidate, FittedModule, Module, ModuleStat
 from glassbox_bt.modules.stand_ins import Silent
 from glassbox_bt.runs.artefacts import code_digest, digest_array, digest_json, library_versions
 
-__all__ = ["digests", "identity", "is_silence", "load_fitted", "save_candidate", "save_fitted"]
+__all__ = ["digests", "identity", "is_silence", "load_fitted", "others", "save_candidate", "save_fitted", "save_others"]
+
+CANDIDATES = "candidates"  # folder of a fit
 
 
 def digests(span: Span) -> dict[str, str]:
@@ -39,6 +42,20 @@ def save_candidate(folder: Path, candidate: Candidate, checkpoints: Path) -> Non
     summary = {"variant": candidate.variant, **candidate.summary}
     text = json.dumps(summary, indent=1, sort_keys=True, default=str)
     (folder / "training_summary.json").write_text(text, encoding="utf-8")
+
+
+def save_others(folder: Path, candidates: Sequence[Candidate]) -> None:
+    """Fits that validation may still choose, beside the one that train chose."""
+    for candidate in candidates:
+        place = folder / CANDIDATES / candidate.variant
+        place.mkdir(parents=True)
+        save_fitted(place, candidate.fitted.state())
+
+
+def others(module: Module, folder: Path) -> dict[str, FittedModule]:
+    """What `save_others` wrote, by variant."""
+    places = sorted((folder / CANDIDATES).glob("*")) if (folder / CANDIDATES).is_dir() else []
+    return {place.name: load_fitted(module, place) for place in places}
 
 
 def save_fitted(folder: Path, state: ModuleState) -> None:

@@ -4,8 +4,9 @@
 2. A *rule* answers every day: it knows nothing but its window.
 3. A *self-supervised encoder* is fitted once on train; on train its answers are in sample, and marked so.
 4. A *learned module of layer l* is fitted on train blocks l..k-1 to answer block k, and on l..5 to answer validation and
-   test. Its rank scale is then frozen on those out-of-fold answers (R14), and so is the calibration of a module that has
-   ``with_outcomes(answers, labels)``: on what came of them by the end of train.
+   test. Its rank scale is then frozen on those out-of-fold answers (R14), and so, if the plan wants it, is the calibration
+   of a module that has ``with_outcomes(answers, labels)``: on what came of them by the end of train. Or validation decides
+   which variant answers test and how it is calibrated (`selection`).
 5. Each fit and each run of answers is an artefact whose key holds the digest of everything that was handed over (`digests`).
 
 Ablations: columns of ``blank`` read as missing in every fit and answer. A module named in ``stand_ins`` is replaced in what
@@ -32,21 +33,23 @@ from glassbox_bt.market.store import AnswerColumn, MarketStore
 from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules.base import FitContext, FittedModule, Module, ModuleState
 from glassbox_bt.modules.stand_ins import Silent
-from glassbox_bt.plan import Plan, load_stack
-from glassbox_bt.runs.artefacts import ArtefactStore, Made, code_digest, digest_json
+from glassbox_bt.plan import Plan, SelectionPlan, load_stack
+from glassbox_bt.runs.artefacts import ArtefactStore, Made, code_digest, digest_array, digest_json
 from glassbox_bt.runs.engine import Progress
-from glassbox_bt.types import IntArray, Read
+from glassbox_bt.types import Answers, IntArray, Read
 from glassbox_bt.walkforward.answers import ModuleAnswers, Part, load_part, save_part, silent_column
 from glassbox_bt.walkforward.chunks import N_BLOCKS, ChunkDays, chunk_days
-from glassbox_bt.walkforward.fits import digests, identity, is_silence, load_fitted, save_candidate, save_fitted
+from glassbox_bt.walkforward.fits import digests, identity, is_silence, load_fitted, save_candidate, save_fitted, save_others
+from glassbox_bt.walkforward.selection import chooses, decided, decides, save_decided
 from glassbox_bt.walkforward.stood_in import STOOD_IN_TEXT, refuse_unknown_columns, stood_in
 from glassbox_bt.walkforward.tables import answers_table, write_table
 
-__all__ = ["ChunkFitter", "FitRecord", "Fold", "digests", "load_fitted", "pages", "save_fitted"]
+__all__ = ["DECIDED", "ChunkFitter", "FitRecord", "Fold", "digests", "load_fitted", "pages", "save_fitted"]
 
 S = TypeVar("S", bound=Span)
 
 MIN_FOLD_SESSIONS = 80  # with members; fewer leave no rows beside a purged hold-out, so the block they would answer abstains
+DECIDED = N_BLOCKS + 1  # number of the fit that validation decided on
 PAGE = 756  # sessions answered at a time; bounds memory, changes no number
 
 
@@ -59,7 +62,8 @@ class FitRecord:
     seconds: float
     fits: tuple[Mapping[str, Any], ...]  # fold, digest, cached, fitted_through
     parts: tuple[Mapping[str, Any], ...]  # split, path, digest, cached
-    frozen: str  # path of the fit that answers validation and test
+    frozen: str  # path of the fit that answers test
+    before: str  # path of the fit that answers validation; the same where validation decided nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,11 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What became of one module: its last fit, where that lies, what the record says of its fits, and its answers."""
+    """What became of one module: its last fits, where they lie, what the record says of its fits, and its answers."""
 
     fitted: FittedModule
     frozen: Path
+    before: Path
     fits: list[Mapping[str, Any]]
     parts: list[tuple[str, Part, Made]]
 
@@ -95,7 +100,9 @@ class ChunkFitter:
     device: str = "cpu"
     answers: dict[str, ModuleAnswers] = field(default_factory=dict)
     columns: dict[str, AnswerColumn] = field(default_factory=dict)
-    fitted: dict[str, FittedModule] = field(default_factory=dict)
+    fitted: dict[str, FittedModule] = field(default_factory=dict)  # what answers test
+    before: dict[str, FittedModule] = field(default_factory=dict)  # what answers validation, where that is another fit
+    selection: SelectionPlan = field(default_factory=SelectionPlan)
     tables: dict[tuple[str, str], list[Path]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     stand_ins: Mapping[str, str] = field(default_factory=dict)  # module to silent, shuffled or frozen
@@ -120,6 +127,7 @@ class ChunkFitter:
             artefacts=artefacts,
             seed=plan.seed,
             silent=plan.silent,
+            selection=plan.selection,
             device=device,
             stand_ins=plan.stand_ins,
             blank=plan.blank,
@@ -169,7 +177,7 @@ class ChunkFitter:
         for split, _, made in parts:
             if split != "lead":
                 self.tables.setdefault((name, split), []).append(made.path / "table.parquet")
-        self.fitted[name] = taken.fitted
+        self._remember(name, module, taken.frozen, taken.before)
         self._offer(name, module, [part for _, part, _ in parts])
         return FitRecord(
             name,
@@ -178,15 +186,29 @@ class ChunkFitter:
             tuple(taken.fits),
             tuple({"split": s, "path": str(m.path), "digest": m.digest, "cached": m.cached} for s, _, m in parts),
             str(taken.frozen),
+            str(taken.before),
         )
 
-    def restore(self, name: str, frozen: Path, parts: Sequence[Part]) -> None:
-        """Offer what `take` offered when it was made: the last fit and the answers of one module."""
+    def restore(self, name: str, frozen: Path, before: Path, parts: Sequence[Part]) -> None:
+        """Offer what `take` offered when it was made: the last fits and the answers of one module."""
         abstained = (self.stand_ins or self.blank) and is_silence(frozen)
         module = self._silent(name) if abstained else self.speaker(name)
         self._offer_silent(module.reads)
-        self.fitted[name] = load_fitted(module, frozen)
+        self._remember(name, module, frozen, before)
         self._offer(name, module, parts)
+
+    def answering(self, name: str, day: int) -> tuple[FittedModule, int]:
+        """The fit that answers a day of validation or test, and the last session of its knowledge (-1 for a rule)."""
+        module, days = self.stack[name], self.days
+        if name in self.before and day > int(days.val[-1]):
+            return self.fitted[name], int(days.val[-1])
+        learns = module.learns_from or module.self_supervised
+        return self.before.get(name, self.fitted[name]), int(days.train[-1]) if learns else -1
+
+    def _remember(self, name: str, module: Module, frozen: Path, before: Path) -> None:
+        self.fitted[name] = load_fitted(module, frozen)
+        if before != frozen:
+            self.before[name] = load_fitted(module, before)
 
     def speaker(self, name: str) -> Module:
         """The module itself, or the silence that stands in for it."""
@@ -218,14 +240,19 @@ class ChunkFitter:
                 continue
             if fold.final and module.learns_from and parts:
                 fit = self._freeze(module, fit, [(part, made) for _, part, made in parts])
-            fitted = load_fitted(module, fit.path)
+            fitted, before = load_fitted(module, fit.path), fit
             through = int(fold.train[-1]) if len(fold.train) else -1
             fits.append({"fold": fold.number, "digest": fit.digest, "cached": fit.cached, "fitted_through": through})
             for split, days in fold.runs:
+                late = len(days) and days[0] > self.days.val[-1]
+                if fold.final and before is fit and late and decides(module, fitted, self.selection):
+                    fit = self._decided(module, before, [(part, made) for _, part, made in parts])
+                    fitted, through = load_fitted(module, fit.path), int(self.days.val[-1])
+                    fits.append({"fold": DECIDED, "digest": fit.digest, "cached": fit.cached, "fitted_through": through})
                 for page in pages(days):
                     made = self._answer(module, fitted, fit, page, through, split)
                     parts.append((split, load_part(made.path), made))
-        return _Taken(fitted, fit.path, fits, parts)
+        return _Taken(fitted, fit.path, before.path, fits, parts)
 
     def schedule(self, name: str) -> Iterator[Fold]:
         """Which train days each fit knows and which days it answers; the last fit answers validation and test."""
@@ -257,6 +284,12 @@ class ChunkFitter:
         view = self.store.train_view(train, module.reads, module.learns_from, assets, self.columns)
         return self._blanked(view)
 
+    def validation_view(self, module: Module) -> TrainView:
+        """What validation knows by its end: the inputs of its days, and the outcomes that have come to pass."""
+        days = self.days.val
+        assets = self.store.assets_until(self.days.first, int(days[-1]))
+        return self._blanked(self.store.train_view(days, module.reads, module.learns_from, assets, self.columns))
+
     def span(self, module: Module, days: IntArray, known_by: int) -> Span:
         """What a prediction for ``days`` is handed, for the names that were members by session ``known_by``."""
         assets = self.store.assets_until(self.days.first, known_by)
@@ -281,7 +314,11 @@ class ChunkFitter:
         def make(folder: Path) -> None:
             place = self.artefacts.checkpoints(digest)
             ctx = FitContext(self.seed, module.name, self.days.number, fold.number, self.device, place, progress)
-            save_candidate(folder, module.select(module.fit(train, ctx), None), place)
+            candidates = module.fit(train, ctx)
+            chosen = module.select(candidates, None)
+            save_candidate(folder, chosen, place)
+            if fold.final and chooses(module, self.selection):
+                save_others(folder, [one for one in candidates if one is not chosen])
 
         made = self.artefacts.get_or_make("fits", key, make)
         self.artefacts.forget_checkpoints(digest)
@@ -290,7 +327,8 @@ class ChunkFitter:
     def _freeze(self, module: Module, fit: Made, parts: Sequence[tuple[Part, Made]]) -> Made:
         """The final fit with its rank scale, and a calibration if it has one, frozen on the out-of-fold answers of train."""
         fitted = load_fitted(module, fit.path)
-        refer, learn = getattr(fitted, "with_reference", None), getattr(fitted, "with_outcomes", None)
+        refer = getattr(fitted, "with_reference", None)
+        learn = getattr(fitted, "with_outcomes", None) if self.selection.calibration == "out_of_fold" else None
         if refer is None:
             return fit
         key: dict[str, Any] = {
@@ -305,12 +343,36 @@ class ChunkFitter:
 
         def make(folder: Path) -> None:
             shutil.copytree(fit.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("key.json"))
-            given = [part for part, _ in parts]
-            oof = ModuleAnswers.assemble(module.name, days, self.assets, given, in_sample=False).on(days)
+            oof = self._out_of_fold(module.name, parts)
             ranked = refer(oof)
             save_fitted(folder, (ranked.with_outcomes(oof, labels) if learn else ranked).state())
 
         return self.artefacts.get_or_make("frozen", key, make)
+
+    def _decided(self, module: Module, fit: Made, parts: Sequence[tuple[Part, Made]]) -> Made:
+        """The fit that answers test, once validation has decided."""
+        view = self.validation_view(module)
+        oof = [(part, made) for part, made in parts if part.answers.days[-1] <= self.days.train[-1]]
+        key: dict[str, Any] = {
+            "fit": fit.digest,
+            **identity(module),
+            "rule": dataclasses.asdict(self.selection),
+            "reference": [made.digest for _, made in oof],
+            "inputs": digests(view),
+            "selection": code_digest("glassbox_bt.walkforward.selection"),
+        }
+
+        def make(folder: Path) -> None:
+            save_decided(folder, decided(module, fit.path, view, self.selection, self._out_of_fold(module.name, oof)))
+
+        return self.artefacts.get_or_make("decided", key, make)
+
+    def _out_of_fold(self, name: str, parts: Sequence[tuple[Part, Made]]) -> Answers | None:
+        """Out-of-fold answers of train; None without any."""
+        if not parts:
+            return None
+        days = self._train_days(parts)
+        return ModuleAnswers.assemble(name, days, self.assets, [part for part, _ in parts], in_sample=False).on(days)
 
     @staticmethod
     def _train_days(parts: Sequence[tuple[Part, Made]]) -> IntArray:

@@ -3,7 +3,7 @@
 Modules are taken in their order.
 
 1. One whose inputs on the days that matter are what they were keeps its recorded answers.       `_inputs_changed`
-2. Any other answers again, by the fit that answered validation and test.                        `_again`
+2. Any other answers again, by the fits that answered validation and test.                       `_again`
 3. A stand-in then takes the module's place in what the others read.                             stood_in.py
 
 Nothing is fitted. Days before test matter as far as modules above look back on them; answers on train days are never made
@@ -122,11 +122,10 @@ def _inputs_changed(walk: ChunkFitter, new: ChunkFitter, name: str) -> bool:
 
 
 def _again(new: ChunkFitter, name: str) -> Iterator[Part]:
-    module, store = new.stack[name], new.store
-    through = int(new.days.train[-1]) if module.learns_from or module.self_supervised else -1
     for days, known_by in _due(new, name):
-        span = new.span(module, days, known_by)
-        yield Part(new.fitted[name].predict_many(span), store.assets_until(new.days.first, known_by), through)
+        fitted, through = new.answering(name, int(days[0]))
+        span = new.span(new.stack[name], days, known_by)
+        yield Part(fitted.predict_many(span), new.store.assets_until(new.days.first, known_by), through)
 
 
 def _due(fitter: ChunkFitter, name: str) -> Iterator[tuple[IntArray, int]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from glassbox_bt.market.labels import next_log_return_1d
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.portfolio.book import Bars, Book, FillCode
 from glassbox_bt.portfolio.ledger import book_in_vectorbt, compare, prove
@@ -119,7 +120,7 @@ def _seen_from(run: Path, fit: FitRecord) -> dict[str, Any]:
     plain = asdict(fit)
     for part in plain["parts"]:
         part["path"] = str(Path(part["path"]).relative_to(run))
-    return {**plain, "frozen": str(Path(fit.frozen).relative_to(run))}
+    return {**plain, **{which: str(Path(plain[which]).relative_to(run)) for which in ("frozen", "before")}}
 
 
 def record_module(run: Path, fit: FitRecord) -> None:
@@ -188,7 +189,8 @@ def _orders(replay: Replay, store: MarketStore) -> pd.DataFrame:
 def _outcomes(fitter: ChunkFitter) -> pd.DataFrame:
     """Labels of validation and test members, as they turned out within their own split.
 
-    A label that is known only after the split's last close is missing: no figure leans on days outside the split.
+    A label that is known only after the split's last close is missing: no figure leans on days outside the split. The return
+    of the next session is that of someone who holds the name at the close: what value at risk speaks of, no label (R2).
     """
     store, days = fitter.store, fitter.days
     assets = store.assets_until(days.first, days.last)
@@ -199,9 +201,10 @@ def _outcomes(fitter: ChunkFitter) -> pd.DataFrame:
         frame: dict[str, Any] = {"chunk": days.number, "split": split, "date": store.dates[rows][day]}
         frame["ticker"] = np.array(store.tickers, dtype=object)[assets[asset]]
         for name, label in store.labels.items():
-            values = np.array(label.values[np.ix_(rows, assets)])
+            values = label.on(rows, assets)
             values[~(label.known_at[rows] <= store.decided_at[rows[-1]])] = np.nan
             frame[name] = values[day, asset]
+        frame["next_log_return_1d"] = next_log_return_1d(store.columns, rows)[:, assets][day, asset]
         frames.append(pd.DataFrame(frame))
     return pd.concat(frames, ignore_index=True)
 

@@ -43,8 +43,8 @@ def restored_walk(run: Path, manifest: Mapping[str, Any], plan: Plan, store: Mar
     for name in order(fitter.stack, fitter.silent):
         record, root = mine[name], fitter.artefacts.root
         places = [(part["split"], root / "answers" / part["digest"]) for part in record["parts"]]
-        frozen = Path(record["frozen"])
-        fitter.restore(name, root / frozen.parent.name / frozen.name, [load_part(place) for _, place in places])
+        frozen, before = (root.joinpath(*Path(record[which]).parts[-2:]) for which in ("frozen", "before"))
+        fitter.restore(name, frozen, before, [load_part(place) for _, place in places])
         for split, place in places:
             if split != "lead":
                 fitter.tables.setdefault((name, split), []).append(place / "table.parquet")

@@ -160,12 +160,17 @@ class Drawdown:
         summary = {**training.summary, **figures, "network_beats_anchor_on_holdout": beats}
         return Candidate(self.variant, _ranked(self, model, rows, residual), training.history, summary), anchor
 
-    def select(self, candidates: tuple[Candidate, ...], validation: TrainView | None) -> Candidate:
-        """The variant that the settings name; with a validation part, its anchor where that has the lower pinball loss."""
-        chosen = next(one for one in candidates if one.variant == self.variant)
-        if validation is None or self.variant != "anchored":
-            return chosen
-        return min(reversed(candidates), key=lambda one: _pinball_on(one.fitted, validation))
+    def select(
+        self,
+        candidates: tuple[Candidate, ...],
+        validation: TrainView | None,  # noqa: ARG002
+    ) -> Candidate:
+        """The variant that the settings name."""
+        return next(one for one in candidates if one.variant == self.variant)
+
+    def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
+        """Mean pinball loss of all quantiles where the outcome is known; lower is better, NaN without an outcome."""
+        return _pinball_on(fitted, view)
 
     def restore(self, state: ModuleState) -> FittedDrawdown:
         """Rebuild a fit; its answers are the same bit for bit."""

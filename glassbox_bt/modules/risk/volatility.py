@@ -143,12 +143,17 @@ class Volatility:
         summary = {**training.summary, **figures, "network_beats_anchor_on_holdout": beats}
         return Candidate(self.variant, FittedVolatility(self, model), training.history, summary), anchor
 
-    def select(self, candidates: tuple[Candidate, ...], validation: TrainView | None) -> Candidate:
-        """The variant that the settings name; with a validation part, its anchor where that has the lower QLIKE there."""
-        chosen = next(one for one in candidates if one.variant == self.variant)
-        if validation is None or self.variant != "anchored":
-            return chosen
-        return min(reversed(candidates), key=lambda one: _mean_qlike(one.fitted, validation))
+    def select(
+        self,
+        candidates: tuple[Candidate, ...],
+        validation: TrainView | None,  # noqa: ARG002
+    ) -> Candidate:
+        """The variant that the settings name."""
+        return next(one for one in candidates if one.variant == self.variant)
+
+    def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
+        """Mean QLIKE of both horizons where the outcome is known; lower is better, NaN without an outcome."""
+        return _mean_qlike(fitted, view)
 
     def restore(self, state: ModuleState) -> FittedVolatility:
         """Rebuild a fit; its answers are the same bit for bit."""
