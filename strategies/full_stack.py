@@ -15,9 +15,6 @@ NOT_BUILT = (
     "sentiment",
     "news",
     "qualitative",
-    "drawdown",
-    "contagion",
-    "regime",
 )
 
 
@@ -27,19 +24,27 @@ def stack() -> dict[str, Module]:
     from glassbox_bt.modules.analysts.technical import TechnicalAnalyst
     from glassbox_bt.modules.encoders.temporal import TemporalEncoder
     from glassbox_bt.modules.fusion import LearnedFusion
+    from glassbox_bt.modules.risk.contagion import StemGnnContagion
     from glassbox_bt.modules.risk.cvar import HistoricalCvar
+    from glassbox_bt.modules.risk.drawdown import Drawdown
     from glassbox_bt.modules.risk.liquidity import Liquidity
     from glassbox_bt.modules.risk.position_sizing import PositionSizing
+    from glassbox_bt.modules.risk.regime import MtgnnRegime
     from glassbox_bt.modules.risk.var import HistoricalVar
-    from glassbox_bt.modules.risk.volatility_garch import GarchVolatility
+    from glassbox_bt.modules.risk.volatility import Volatility
+    from glassbox_bt.modules.risk.volatility_garch import Garch
 
     modules: tuple[Module, ...] = (
         TemporalEncoder(),
         TechnicalAnalyst(),
-        GarchVolatility(),
+        Garch(),
+        Volatility(),
+        Drawdown(),
         HistoricalVar(),
         HistoricalCvar(),
+        StemGnnContagion(),
         Liquidity(),
+        MtgnnRegime(),
         PositionSizing(),
         QuantitativeAnalyst(),
         LearnedFusion(),

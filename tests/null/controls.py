@@ -80,7 +80,7 @@ def plan_of(seed: int, leak: bool = False) -> Plan:
         chunks=[CHUNK],
         costs=NO_COSTS,
         strategies=["strategies:MonthlyEqualWeight"],
-        modules={"volatility": {"window": 100, "min_observed": 100}},
+        modules={"garch": {"window": 100, "min_observed": 100}},
     )
     if leak:
         del table["modules"]["fusion"]

@@ -37,6 +37,8 @@ from glassbox_bt.market.sources import from_name
 from glassbox_bt.market.sources.raw import fingerprint
 from glassbox_bt.modules.analysts.quantitative import QuantitativeAnalyst
 from glassbox_bt.modules.base import Module
+from glassbox_bt.modules.risk.position_sizing import PositionSizing
+from glassbox_bt.modules.risk.volatility_garch import GarchVolatility
 from glassbox_bt.modules.stand_ins import Assumed
 from glassbox_bt.plan import AblationPlan, Plan, plan_from
 from glassbox_bt.runs.manifest import Manifest
@@ -92,9 +94,11 @@ def informed_stack() -> dict[str, Module]:
 def quick_stack() -> dict[str, Module]:
     """`Informed` over rules alone: nothing is trained, technical evidence is neutral by assumption."""
     neutral = dict.fromkeys(("trend_score", "move_intensity", "timing_confidence"), 0.5)
-    parts = {name: module for name, module in stack().items() if name != "temporal_encoder"}
+    parts = {name: module for name, module in stack().items() if name not in ("temporal_encoder", "garch", "drawdown")}
     technical = Assumed("technical", {**neutral, "momentum_score": 0.0, "trend_reliability": 0.0})
-    return {**parts, "technical": technical, "quantitative": QuantitativeAnalyst(variant="rule"), "fusion": Informed()}
+    garch, sizing = GarchVolatility(), PositionSizing(regime_head=False)
+    rules = {"volatility": garch, "position_sizing": sizing, "quantitative": QuantitativeAnalyst(variant="rule")}
+    return {**parts, **rules, "technical": technical, "fusion": Informed()}
 
 
 def plan_of(seed: int, strength: float | None = None, *, quick: bool = False) -> Plan:
@@ -108,14 +112,14 @@ def plan_of(seed: int, strength: float | None = None, *, quick: bool = False) ->
         chunks=[chunk],
         costs=controls.NO_COSTS,
         strategies=[f"strategies:{name}" for name in RIVALS[: 1 if quick else None]],
-        modules={"volatility": {"window": 100, "min_observed": 100}},
+        modules={"garch": {"window": 100, "min_observed": 100}},
         statistics={"n_boot": 200 if quick else 1000},
     )
     if strength is not None:
         table["modules"]["fusion"] = {"strength": strength}
         table["stack"] = f"tests.null.power:{'quick' if quick else 'informed'}_stack"
     if quick:
-        table["modules"] = {name: table["modules"][name] for name in ("volatility", "fusion")}
+        table["modules"] = {"volatility": table["modules"]["garch"], "fusion": table["modules"]["fusion"]}
     return plan_from(table)
 
 

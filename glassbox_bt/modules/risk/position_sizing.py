@@ -44,9 +44,11 @@ SOURCES = tuple(
     "+".join(name for bit, name in enumerate(FAMILIES) if mask >> bit & 1) or "none" for mask in range(1 << len(FAMILIES))
 )  # code = bit mask of the caps tied at the minimum
 
+REGIME_HEAD = "regime_probs_high"  # of volatility
+
 INPUTS = MappingProxyType(
     {
-        "volatility": ("vol_10d", "vol_30d"),
+        "volatility": ("vol_10d", "vol_30d", REGIME_HEAD),
         "drawdown": ("drawdown_risk_score",),
         "cvar": ("cvar_95", "cvar_99", "tail_ratio_95", "tail_ratio_99"),
         "contagion": ("contagion_5d", "contagion_20d", "contagion_60d"),
@@ -92,14 +94,15 @@ class PositionSizing(RuleModule):
         ``(score, cap)``: below this liquidity score (exclusive), at most this fraction.
     regime_caps : tuple[float, float, float, float]
         Volatile, rotation, crisis at the short horizon, crisis at the long horizon.
+    regime_head : bool, default=True
+        Whether the stack's volatility says how probable its highest third is. Without it (a GARCH rule alone) the two
+        forecasts carry 0.40 and 0.60 of the score: 0.30 and 0.45, renormalised.
 
     Notes
     -----
     Departures from the source of these rules, all towards less exposure: technical confidence is
     conviction times reliability and not direction (D-POS-02); its multiplier runs from 0.75 to
-    1.00, because above 1 it had no effect in the full bucket (D-POS-04); the volatility module
-    gives no regime probability, so the two forecasts carry 0.40 and 0.60 (0.30 and 0.45
-    renormalised).
+    1.00, because above 1 it had no effect in the full bucket (D-POS-04).
     """
 
     exposure_mode: Literal["conservative", "moderate", "aggressive"] = "moderate"
@@ -111,6 +114,7 @@ class PositionSizing(RuleModule):
     regime_caps: tuple[float, float, float, float] = (0.06, 0.05, 0.05, 0.03)
     technical_floor: float = 0.75  # multiplier at no technical confidence, or where it is unknown
     technical_slope: float = 0.35
+    regime_head: bool = True
 
     name: ClassVar[str] = "position_sizing"
     kind: ClassVar[Kind] = "asset"
@@ -169,7 +173,13 @@ class PositionSizing(RuleModule):
 
     @property
     def reads(self) -> tuple[Read, ...]:
-        return tuple(Read(f"{module}.{output}") for module, columns in INPUTS.items() for output in (*columns, "known"))
+        return tuple(
+            Read(f"{module}.{output}") for module, columns in self._inputs.items() for output in (*columns, "known")
+        )
+
+    @property
+    def _inputs(self) -> Mapping[str, tuple[str, ...]]:
+        return INPUTS if self.regime_head else {**INPUTS, "volatility": ("vol_10d", "vol_30d")}
 
     @property
     def largest(self) -> float:
@@ -178,7 +188,7 @@ class PositionSizing(RuleModule):
 
     def predict_many(self, span: Span) -> Answers:
         """Sizes of every day; a row uses that day's values only."""
-        known, values = _inputs(span)
+        known, values = _read(span, self._inputs)
         return self._answers(span, known, values)
 
     def explain(self, span: Span, answers: Answers) -> StrArray:  # noqa: ARG002
@@ -268,11 +278,11 @@ class PositionSizing(RuleModule):
         return caps
 
 
-def _inputs(span: Span) -> tuple[dict[str, BoolArray], dict[str, FloatArray]]:
+def _read(span: Span, inputs: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, BoolArray], dict[str, FloatArray]]:
     """Known flag of each module (its inputs complete) and all inputs, (n_days, n_assets) each."""
     known: dict[str, BoolArray] = {}
     values: dict[str, FloatArray] = {}
-    for module, columns in INPUTS.items():
+    for module, columns in inputs.items():
         complete = _per_asset(span, f"{module}.known") == 1.0
         for output in columns:
             value = _per_asset(span, f"{module}.{output}")
@@ -314,7 +324,9 @@ def _volatility(values: Mapping[str, FloatArray]) -> FloatArray:
         _unit(values["volatility.vol_10d"] / 0.50),
         _unit(values["volatility.vol_30d"] / 0.60),
     )
-    return (0.30 * short + 0.45 * long) / 0.75
+    if f"volatility.{REGIME_HEAD}" not in values:
+        return (0.30 * short + 0.45 * long) / 0.75
+    return 0.30 * short + 0.45 * long + 0.25 * _unit(values[f"volatility.{REGIME_HEAD}"])
 
 
 def _tail(values: Mapping[str, FloatArray]) -> FloatArray:

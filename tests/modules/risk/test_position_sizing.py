@@ -18,6 +18,7 @@ from glassbox_bt.types import Answers, Reason
 CALM: dict[str, float] = {
     "volatility.vol_10d": 0.10,
     "volatility.vol_30d": 0.12,
+    "volatility.regime_probs_high": 0.05,
     "drawdown.drawdown_risk_score": 0.10,
     "cvar.cvar_95": -0.008,
     "cvar.cvar_99": -0.012,
@@ -85,7 +86,7 @@ def test_a_calm_name_gets_the_full_position() -> None:
 
 def test_scores_follow_the_formulas() -> None:
     out = sized({"volatility.vol_10d": 0.25, "volatility.vol_30d": 0.9, "cvar.cvar_95": -0.04, "cvar.tail_ratio_95": 1.5})
-    assert out["volatility_risk_score"] == pytest.approx((0.30 * 0.5 + 0.45) / 0.75)
+    assert out["volatility_risk_score"] == pytest.approx(0.30 * 0.5 + 0.45 + 0.25 * 0.05)
     assert out["var_cvar_risk_score"] == pytest.approx(0.4 * 0.5 + 0.4 * 0.1 + 0.2 * (0.5 + 0.1) / 2)
     assert out["contagion_risk_score"] == pytest.approx(0.1)
     assert out["liquidity_risk_score"] == pytest.approx(0.65 * 0.1 + 0.20 * 0.05 + 0.15 * 0.01)
@@ -94,6 +95,13 @@ def test_scores_follow_the_formulas() -> None:
     mean = sum(weights[f] * out[f"{f}_risk_score"] for f in FAMILIES)
     assert out["combined_risk_score"] == pytest.approx(mean)
     assert sum(weights.values()) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_without_a_regime_head_the_forecasts_carry_the_score() -> None:
+    module = PositionSizing(regime_head=False)
+    out = sized({"volatility.vol_10d": 0.25, "volatility.vol_30d": 0.9, "volatility.regime_probs_high": np.nan}, (), module)
+    assert out["volatility_risk_score"] == pytest.approx((0.30 * 0.5 + 0.45) / 0.75)
+    assert "volatility.regime_probs_high" not in {read.column for read in module.reads}
 
 
 @pytest.mark.parametrize("family", ["volatility", "drawdown", "contagion", "liquidity", "regime"])
@@ -258,7 +266,7 @@ def texts_of(rows: list[dict[str, float]], silent: tuple[str, ...] = ()) -> tupl
 def test_the_summary_names_size_risk_and_cap() -> None:
     _, (text,), (codes,) = texts_of([{"contagion.contagion_20d": 1.0, "contagion.contagion_60d": 1.0}], ("drawdown",))
     assert text == (
-        "Risk allows 5.0 percent of equity: combined risk score 0.33 gives a three quarters position. "
+        "Risk allows 5.0 percent of equity: combined risk score 0.32 gives a three quarters position. "
         "The leading risk is contagion at 0.82. The contagion cap of 5.0 percent binds. Not known: drawdown."
     )
     assert (
