@@ -146,11 +146,11 @@ class FittedContagion:
             return self
         return replace(self, scale=RankScale.of(oof.outputs["contagion_risk_raw"]))
 
-    def with_outcomes(self, oof: Answers, labels: Mapping[str, FloatArray]) -> FittedContagion:
-        """The same fit, put right on the out-of-fold train answers and what came of them (D-STM-06)."""
-        if self.own is None or not oof.known.any():
+    def with_outcomes(self, answers: Answers, labels: Mapping[str, FloatArray]) -> FittedContagion:
+        """The same fit, put right on out-of-fold train answers or validation answers and what came of them (D-STM-06)."""
+        if self.own is None or not answers.known.any():
             return self
-        return self.recalibrated(oof, np.stack([labels[name] for name in TAIL_LABELS], axis=-1), self.maps[0].kind)
+        return self.recalibrated(answers, np.stack([labels[name] for name in TAIL_LABELS], axis=-1), self.maps[0].kind)
 
     def recalibrated(self, answers: Answers, events: FloatArray, kind: CalibrationKind) -> FittedContagion:
         """The same fit, put right on answers that it, or fits of other folds, gave without knowing their outcomes.

@@ -20,7 +20,7 @@ from glassbox_bt.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Holdout", "judged"]
 
-TESTED_DAYS = 128  # of the permutation test, spread evenly: neighbouring days share most of their outcomes
+TESTED_DAYS = 256  # of the permutation test, spread evenly: bounds its time on long hold-outs
 
 
 @dataclass(frozen=True, slots=True, eq=False)

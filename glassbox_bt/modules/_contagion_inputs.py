@@ -20,12 +20,12 @@ from glassbox_bt.market.view import Span
 from glassbox_bt.modules.base import reasons
 from glassbox_bt.types import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, Read, Reason
 
-__all__ = ["CHANNELS", "OWN_WORDS", "Look", "Panel"]
+__all__ = ["CHANNELS", "DEPTH", "OWN_WORDS", "Look", "Panel"]
 
 RETURNS, MARKET = "log_return_1d", "benchmark_log_return_1d"
 YEAR, MONTH, WEEK = 252, 21, 5
 MIN_HISTORY = 100  # returns among the last 504: fewer make no bar for a tail loss
-CHANNELS = 3  # of a window: scaled return, whether observed (D-STM-08), depth of a tail loss
+CHANNELS, DEPTH = 3, 2  # of a window: scaled return, whether observed (D-STM-08), depth of a tail loss
 MOST_DEVIATIONS = 8.0  # a scaled return beyond it says no more
 LOUDER = 3.0  # tail losses are rare and one or two bars deep; so they vary about as much as scaled returns do
 OWN_WORDS = (
@@ -159,15 +159,17 @@ class Panel:
         first = rule.window - 1
         return int(self.days[day]) - (int(self.days[day]) - first) % rule.stride
 
-    def windows(self, day: int, nodes: IntArray) -> Float32Array:
-        """What the network sees of some names on a day, oldest session first: (n_nodes, window, 3)."""
-        rows = slice(int(self.at[day]) - self.look.window + 1, int(self.at[day]) + 1)
-        returns, depth = self.returns[rows, nodes].T, self.depth[rows, nodes].T
-        seen = np.isfinite(returns)
+    def windows(self, days: IntArray) -> Float32Array:
+        """What the network sees of all names on some days, oldest session first: (n_days, n_assets, window, 3)."""
+        rows = self.at[days][:, None] + np.arange(1 - self.look.window, 1)
+        returns, depth = (values[rows].transpose(0, 2, 1) for values in (self.returns, self.depth))
+        out = np.zeros((*returns.shape, CHANNELS), dtype=np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):  # an unusable name has no scale; it is masked
-            scaled = np.clip(returns / self.scale[day, nodes, None], -MOST_DEVIATIONS, MOST_DEVIATIONS)
-        channels = [np.where(seen, np.nan_to_num(scaled), 0.0), seen, LOUDER * np.nan_to_num(depth)]
-        return np.stack(channels, axis=-1).astype(np.float32)
+            scaled = np.clip(returns / self.scale[days][..., None], -MOST_DEVIATIONS, MOST_DEVIATIONS)
+        out[..., 0] = np.nan_to_num(scaled)
+        out[..., 1] = np.isfinite(returns)
+        out[..., DEPTH] = LOUDER * np.nan_to_num(depth)
+        return out
 
 
 def _codes(returns: FloatArray, at: IntArray, days: IntArray, member: BoolArray, look: Look) -> NDArray[np.int8]:

@@ -5,7 +5,9 @@
    over its neighbours, and are directed: symmetric ones could not say who passes a shock on to whom.
 2. On these weights stand Chebyshev terms: the windows of the name itself, of its neighbours, of theirs and so on.
 3. Blocks of gated linear units see the terms by frequency, forecast, and hand on what they have not explained.
-4. One small head per horizon; its last layer starts at zero.
+4. One small head per horizon; its last layer starts at zero. Beside it a straight line from the tail losses of the last five
+   sessions, of the name and of its neighbours, starts at zero too: what is planted as contagion is that line, and gated
+   units alone found it on one planted market of two.
 
 Nothing knows a name: exchanging two exchanges their answers (R16).
 """
@@ -19,13 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glassbox_bt.modules._contagion_inputs import CHANNELS
+from glassbox_bt.market.tails import LATELY
+from glassbox_bt.modules._contagion_inputs import CHANNELS, DEPTH
 from glassbox_bt.modules._training import Batch
 
 __all__ = ["ContagionNetwork", "ContagionSizes", "Spread", "answered", "spread", "tail_loss"]
 
 Spread = Callable[[Tensor], Tensor]  # values (B, N, features) -> their mean over each name's neighbours
-FIRST_WEIGHTS = (1.0, 1.0, 0.0, 0.0)  # of `PAIR_WORDS`: before training, influence is the graph as it was measured
+FIRST_WEIGHTS = (1.0, 2.0, 0.0, 0.0)  # of `PAIR_WORDS`: before training, influence is the graph as it was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class ContagionNetwork(nn.Module):
         self.pair = nn.Parameter(torch.tensor(FIRST_WEIGHTS))
         self.blocks = nn.ModuleList(_SpectralBlock(sizes, last=one == sizes.blocks - 1) for one in range(sizes.blocks))
         self.heads = nn.ModuleList(_head(sizes) for _ in range(sizes.horizons))
+        self.line = nn.Linear(sizes.terms * LATELY, sizes.horizons, bias=False)
+        nn.init.zeros_(self.line.weight)
 
     def forward(self, window: Tensor, pairs: Tensor, allowed: Tensor, near: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits and weights."""
@@ -80,19 +85,22 @@ class ContagionNetwork(nn.Module):
     def read(self, window: Tensor, send: Spread) -> Tensor:
         """Logits, given how values (B, N, features) are averaged over neighbours."""
         left = window.transpose(-1, -2)  # (B, N, 3, W)
+        terms = _chebyshev(left, send, self.sizes.terms)  # (B, N, terms, 3, W)
+        straight = self.line(terms[..., DEPTH, -LATELY:].flatten(-2))
         forecast = torch.zeros_like(left[..., 0, :])
-        for block in self.blocks:
-            said, left = block(left, send)
+        for number, block in enumerate(self.blocks):
+            said, left = block(terms if number == 0 else _chebyshev(left, send, self.sizes.terms))
             forecast = forecast + said
-        return torch.cat([head(forecast) for head in self.heads], dim=-1)
+        logits: Tensor = torch.cat([head(forecast) for head in self.heads], dim=-1) + straight
+        return logits
 
 
 class _SpectralBlock(nn.Module):
-    """Chebyshev terms, their frequencies, gated units; a forecast (B, N, W) and what is left to explain (B, N, 3, W)."""
+    """Chebyshev terms (B, N, terms, 3, W), their frequencies, gated units; a forecast (B, N, W) and what is left of T0."""
 
     def __init__(self, sizes: ContagionSizes, *, last: bool) -> None:
         super().__init__()
-        self.terms, self.window, self.multi = sizes.terms, sizes.window, sizes.multi
+        self.window, self.multi = sizes.window, sizes.multi
         n_frequencies = sizes.window // 2 + 1
         wide = CHANNELS * sizes.terms * n_frequencies
         width = sizes.multi * n_frequencies
@@ -104,10 +112,9 @@ class _SpectralBlock(nn.Module):
         self.dropout = nn.Dropout(sizes.dropout)
         self.slope = sizes.slope
 
-    def forward(self, values: Tensor, send: Spread) -> tuple[Tensor, Tensor]:
-        terms = _chebyshev(values.flatten(-2), send, self.terms)  # (B, N, terms, 3 W)
-        series = terms.reshape(*values.shape[:2], -1, self.window)  # (B, N, terms · 3, W)
-        signal = torch.fft.rfft(series, dim=-1, norm="ortho").flatten(-2)
+    def forward(self, terms: Tensor) -> tuple[Tensor, Tensor]:
+        values = terms[:, :, 0]  # (B, N, 3, W)
+        signal = torch.fft.rfft(terms.flatten(2, 3), dim=-1, norm="ortho").flatten(-2)
         real, imaginary = signal.real, signal.imag
         for gate, other in zip(self.real, self.imaginary, strict=True):
             real, imaginary = functional.glu(gate(real)), functional.glu(other(imaginary))
@@ -129,14 +136,15 @@ def _head(sizes: ContagionSizes) -> nn.Module:
 
 
 def _chebyshev(values: Tensor, send: Spread, terms: int) -> Tensor:
-    """T0 .. of the averaging, applied to values (B, N, features): (B, N, terms, features).
+    """T0 .. of the averaging, applied to values (B, N, 3, W): (B, N, terms, 3, W).
 
     Its eigenvalues lie within the unit circle, because its rows add up to at most 1.
     """
-    found = [values, send(values)]
+    flat = values.flatten(-2)
+    found = [flat, send(flat)]
     while len(found) < terms:
         found.append(2.0 * send(found[-1]) - found[-2])
-    return torch.stack(found[:terms], dim=-2)
+    return torch.stack(found[:terms], dim=-2).reshape(*values.shape[:2], terms, *values.shape[2:])
 
 
 def _products(query: Tensor, key: Tensor, near: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from glassbox_bt.modules._blocks import BLOCK, Batch, predict_rows
 from glassbox_bt.modules._contagion_graph import PAIR_WORDS, Shape, Structure, structures
-from glassbox_bt.modules._contagion_inputs import Panel
+from glassbox_bt.modules._contagion_inputs import CHANNELS, Panel
 from glassbox_bt.types import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["DayRows", "Graphs", "ask_days"]
@@ -93,7 +93,7 @@ class DayRows:
         width = max(one.near.shape[1] for one in built if one.near is not None) if listed else self.n_names
         shape = (len(rows), self.n_names, width)
         out: dict[str, AnyArray] = {
-            "window": np.zeros((len(rows), self.n_names, self.panel.look.window, 3), dtype=np.float32),
+            "window": np.zeros((len(rows), self.n_names, self.panel.look.window, CHANNELS), dtype=np.float32),
             "pairs": np.zeros((*shape, len(PAIR_WORDS)), dtype=np.float32),
             "allowed": np.zeros(shape, dtype=bool),
         }
@@ -101,7 +101,10 @@ class DayRows:
             out["near"] = np.zeros(shape, dtype=np.int64)
         for name, values in self.extras.items():
             out[name] = np.full((len(rows), self.n_names, *values.shape[2:]), np.nan, dtype=np.float32)
+        windows = self.panel.windows(days)
         for row, (day, structure) in enumerate(zip(days, built, strict=True)):
+            usable = self.panel.usable[day, structure.nodes]
+            out["window"][row, : len(usable)] = windows[row, structure.nodes] * usable[:, None, None]
             self._fill(out, row, int(day), structure)
         return out
 
@@ -109,7 +112,6 @@ class DayRows:
         nodes, n = structure.nodes, len(structure.nodes)
         usable = self.panel.usable[day, nodes]
         m = structure.allowed.shape[1]
-        out["window"][row, :n] = self.panel.windows(day, nodes) * usable[:, None, None]
         out["pairs"][row, :n, :m] = structure.pairs
         source = usable[None, :] if structure.near is None else usable[structure.near]
         out["allowed"][row, :n, :m] = structure.allowed & source & usable[:, None]

@@ -26,7 +26,7 @@ from glassbox_bt.errors import PlanError, TrainingError
 from glassbox_bt.market.tail_labels import CONTAGION_LABELS, HORIZONS, TAIL_LABELS
 from glassbox_bt.market.view import TrainView
 from glassbox_bt.modules._contagion_anchor import OwnHistory, events_of
-from glassbox_bt.modules._contagion_calibration import CalibrationKind
+from glassbox_bt.modules._contagion_calibration import CalibrationKind, log_odds
 from glassbox_bt.modules._contagion_fitted import NAME_OUTPUTS, OUTPUTS, FittedContagion, Variant
 from glassbox_bt.modules._contagion_graph import Shape
 from glassbox_bt.modules._contagion_holdout import Holdout, judged
@@ -34,7 +34,7 @@ from glassbox_bt.modules._contagion_inputs import Look, Panel
 from glassbox_bt.modules._contagion_network import ContagionNetwork, ContagionSizes, tail_loss
 from glassbox_bt.modules._contagion_rows import DayRows, Graphs
 from glassbox_bt.modules._training import Schedule, Training, holdout_split, network_from, train_network
-from glassbox_bt.modules.base import Candidate, FitContext, ModuleState
+from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, Kind, Read
 
 __all__ = ["FittedContagion", "StemGnnContagion"]
@@ -191,8 +191,19 @@ class StemGnnContagion:
         candidates: tuple[Candidate, ...],
         validation: TrainView | None,  # noqa: ARG002
     ) -> Candidate:
-        """The variant that the settings name; validation has no say."""
+        """The variant that the settings name."""
         return next(one for one in candidates if one.variant == self.variant)
+
+    def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
+        """Mean log loss of the horizons before calibration, where the outcome is known; NaN without an outcome."""
+        answers, events = fitted.predict_many(view), events_of(view)
+        odds = log_odds(np.stack([answers.outputs[f"contagion_{horizon}d_raw"] for horizon in HORIZONS], axis=-1))
+        losses = np.logaddexp(0.0, odds) - events * odds
+        known = np.isfinite(losses)
+        means = [
+            losses[..., number][known[..., number]].mean() for number in range(len(HORIZONS)) if known[..., number].any()
+        ]
+        return float(np.mean(means)) if means else float("nan")
 
     def restore(self, state: ModuleState) -> FittedContagion:
         """Rebuild a fit; its answers are bit-equal."""

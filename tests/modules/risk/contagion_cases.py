@@ -91,10 +91,11 @@ def planted(
     n_names: int, contagion: float, seed: int, last: str, shocks: float = 0.003
 ) -> tuple[MarketStore, SyntheticTruth]:
     """A synthetic market with tail shocks that are, or are not, passed on."""
-    market = SyntheticMarket(
+    settings: dict[str, Any] = {
         **{"seed": seed, "n_names": n_names, "first": "1998-01-02", "last": last, "text": False, "delistings": 0},
         **{"halts": 4, "splits": 2, "tail_shocks": shocks, "contagion": contagion},
-    )
+    }
+    market = SyntheticMarket(**settings)
     raw = market.raw()
     assert isinstance(raw.truth, SyntheticTruth)
     return build_store(raw), raw.truth

@@ -62,7 +62,9 @@ def test_ranges_and_what_belongs_together() -> None:
     influence = np.stack([answers.outputs[f"influence_{rank}"] for rank in range(1, SHOWN + 1)], axis=-1)[answers.known]
     assert (np.diff(influence, axis=-1) <= 0.0).all()
     np.testing.assert_allclose(influence.sum(axis=-1), 1.0, atol=1e-5)  # seven neighbours: all of them are shown
-    raw = sum(part * answers.outputs[f"contagion_{horizon}d_raw"] for part, horizon in ((0.2, 5), (0.4, 20), (0.4, 60)))
+    raw = np.sum(
+        [part * answers.outputs[f"contagion_{horizon}d_raw"] for part, horizon in ((0.2, 5), (0.4, 20), (0.4, 60))], axis=0
+    )
     np.testing.assert_allclose(answers.outputs["contagion_risk_raw"][answers.known], raw[answers.known], atol=1e-6)
 
 
@@ -295,6 +297,27 @@ def test_average_precision_of_a_perfect_and_an_empty_score() -> None:
     assert average_precision(event + 0.5, event) == 1.0
     assert average_precision(np.ones(event.shape), event) == pytest.approx(event.mean())
     assert np.isnan(average_precision(event, np.zeros(event.shape)))
+
+
+# what validation decides
+
+
+def test_validation_takes_the_variant_with_the_smaller_loss_r5() -> None:
+    """A residual that says nonsense loses to its anchor; one that says nothing ties with it."""
+    view = train_of(tiny(), MODULE, np.arange(420, 540, dtype=np.int64))
+    bare, still = fitted("anchor"), replace(fitted(), speaks=(0.0, 0.0, 0.0))
+    nonsense = replace(fitted("network"), own=bare.own, variant="anchored", speaks=(40.0, 40.0, 40.0))
+    loss = MODULE.validation_loss(bare, view)
+    assert loss == pytest.approx(MODULE.validation_loss(still, view))
+    assert loss < MODULE.validation_loss(nonsense, view)
+    event, said = view.labels["tail_event_5d"], bare.predict_many(view).outputs["contagion_5d_raw"]
+    assert loss < np.log(2.0)
+    assert np.isfinite(event * said).any()
+
+
+def test_validation_without_an_outcome_has_no_loss() -> None:
+    view = train_of(tiny(), MODULE, np.arange(537, 540, dtype=np.int64))
+    assert np.isnan(MODULE.validation_loss(fitted("anchor"), view))
 
 
 # names as numbers
