@@ -9,6 +9,8 @@ import pandas as pd
 
 from glassbox_bt.market.features import build_features
 from glassbox_bt.market.labels import build_labels
+from glassbox_bt.market.macro import macro_features
+from glassbox_bt.market.regime_labels import build_regime_labels, market_measures
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.market.tail_labels import build_tail_labels
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray
@@ -46,13 +48,17 @@ def store_of(base: Mapping[str, AnyArray]) -> MarketStore:
     midnight = dates.astype("datetime64[ns]")
     decided_at = midnight + np.timedelta64(21, "h")
     has_opens = bool(np.isfinite(base["open"]).any())
+    tickers = tuple(f"N{i:02d}" for i in range(n_assets))
+    columns = dict(base) | build_features(base)
+    columns |= macro_features(columns) | market_measures(columns, tickers, decided_at)
     return MarketStore(
         dates=dates,
         opens_at=midnight + np.timedelta64(14 * 60 + 30, "m"),
         decided_at=decided_at,
-        tickers=tuple(f"N{i:02d}" for i in range(n_assets)),
-        columns=dict(base) | build_features(base),
+        tickers=tickers,
+        columns=columns,
         labels=build_labels(base, decided_at, has_opens=has_opens)
+        | build_regime_labels(columns, decided_at)
         | build_tail_labels(base, decided_at, has_opens=has_opens),
         facts={"name": "tiny", "has_opens": has_opens, "benchmark": "equal weight"},
     )

@@ -6,7 +6,9 @@
 4. Intervals, paired differences, corrections for many.     intervals.py, comparisons.py, families.py
 5. Sharpe ratios against luck and the number of trials.     sharpe.py
 6. Signals against returns, confidences against events.     signals.py, calibration.py, dayblocks.py
-7. A verdict for each claim.                                verdicts.py
+7. The risk engine: tails against what came, learned forecasts
+   against their rivals, probabilities and thresholds.      var_backtests.py, risk_contests.py, …
+8. A verdict for each claim.                                verdicts.py
 """
 
 from __future__ import annotations

@@ -76,6 +76,11 @@ def brier(table: pd.DataFrame, forecast: str, outcome: str) -> float:
     return float(np.mean((table[forecast].to_numpy() - event) ** 2))
 
 
+def event_brier(table: pd.DataFrame, forecast: str, outcome: str) -> float:
+    """Mean squared error of a probability of an event, 1 where it happened; lower is better."""
+    return float(np.mean((table[forecast].to_numpy() - table[outcome].to_numpy()) ** 2))
+
+
 def qlike(table: pd.DataFrame, forecast: str, outcome: str) -> float:
     """QLIKE of an annualised volatility forecast, ln(f²) + y²/f², mean over rows; lower is better."""
     ratio: FloatArray = (table[outcome].to_numpy() / table[forecast].to_numpy()) ** 2
@@ -121,6 +126,25 @@ CONTESTS: tuple[Contest, ...] = (
         False,
     ),
     Contest("volatility", "garch_vol", "ewma_vol", "forward_vol_10d", "QLIKE, GARCH against EWMA", qlike, False),
+    Contest("volatility", "vol_10d", "vol_10d_anchor", "forward_vol_10d", "QLIKE over 10 sessions", qlike, False),
+    Contest(
+        "drawdown",
+        "drawdown_risk_10d",
+        "drawdown_risk_10d_anchor",
+        "forward_drawdown_10d",
+        "Brier, 5 % drawdown in 10 sessions",
+        brier,
+        False,
+    ),
+    Contest(
+        "contagion",
+        "contagion_20d",
+        "own_history_20d",
+        "tail_event_20d",
+        "Brier, extreme loss in 20 sessions",
+        event_brier,
+        False,
+    ),
 )
 
 
@@ -133,6 +157,8 @@ def learned_against_anchor(run: Path, chunk: int, split: str, outcomes: pd.DataF
             continue
         answers = pd.read_parquet(path, columns=None)
         if not {contest.learned, contest.anchor} <= set(answers.columns):
+            continue
+        if contest.outcome not in outcomes.columns:
             continue
         answers = answers.loc[answers["known"], ["date", "ticker", contest.learned, contest.anchor]]
         joined = answers.merge(outcomes[["date", "ticker", contest.outcome]], on=["date", "ticker"], validate="1:1").dropna()

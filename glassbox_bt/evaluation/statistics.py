@@ -24,8 +24,20 @@ from glassbox_bt.evaluation.comparisons import (
     rival_rows,
 )
 from glassbox_bt.evaluation.intervals import MEASURES, POWER, intervals
+from glassbox_bt.evaluation.risk_calibration import risk_calibration_rows, risk_calibrations
+from glassbox_bt.evaluation.risk_contests import contest_rows, risk_contests, selection_rows
+from glassbox_bt.evaluation.risk_thresholds import threshold_rows
 from glassbox_bt.evaluation.sharpe import n_trials, sharpe_tests
 from glassbox_bt.evaluation.signals import rank_ics, signal_claims, signal_rows
+from glassbox_bt.evaluation.tail_contests import tail_contest_rows
+from glassbox_bt.evaluation.var_backtests import (
+    exceedance_rows,
+    tail_backtests,
+    tail_panels,
+    tail_rows,
+    tail_test_rows,
+    tail_verdicts,
+)
 from glassbox_bt.evaluation.verdicts import SMALLEST_RANK_IC, SMALLEST_SKILL
 from glassbox_bt.portfolio.metrics import SESSIONS_PER_YEAR
 
@@ -70,6 +82,7 @@ def statistics_of(run: Path, manifest: Mapping[str, Any]) -> Statistics:
             *signal_claims(signals, settings.level),
             *calibration_claims(told, settings.level),
         ],
+        **_risk(run, manifest, books, outcomes),
     }
     ready: dict[str, Any] = plain(keys)
     return Statistics(ready, ablation_table(ablations, books) if books.variants else None)
@@ -124,6 +137,27 @@ def _settings(books: Books, trials: int, readings: int) -> dict[str, Any]:
         "smallest_detectable": (
             "The true effect that this sample would have shown with the stated power, corrected for the size of the family."
         ),
+    }
+
+
+def _risk(
+    run: Path, manifest: Mapping[str, Any], books: Books, outcomes: Mapping[int, pd.DataFrame]
+) -> dict[str, list[dict[str, Any]]]:
+    """The risk engine: stated tails against what came, forecasts against their rivals, probabilities, thresholds."""
+    level = books.settings.level
+    panels = tail_panels(run, outcomes)
+    tails = tail_backtests(panels, books.seed)
+    splits = {"val": outcomes_of(run, "val"), "test": outcomes}
+    return {
+        "risk_backtests": tail_rows(tails, level),
+        "risk_backtest_tests": tail_test_rows(tails, level),
+        "risk_backtest_verdicts": tail_verdicts(panels, level),
+        "risk_exceedances": exceedance_rows(panels),
+        "risk_tail_contests": tail_contest_rows(run, panels, level),
+        "risk_contests": contest_rows(risk_contests(run, outcomes, level)),
+        "risk_selection": selection_rows(run, splits),
+        "risk_calibration": risk_calibration_rows(risk_calibrations(run, outcomes, books.settings, books.seed)),
+        "risk_thresholds": threshold_rows(run, manifest, list(outcomes)),
     }
 
 

@@ -83,6 +83,7 @@ def build_store(
     columns |= macro_columns(market, clock, known_at)
     columns |= benchmark_columns(market, clock, panels, columns, known_at)
     columns |= _features(columns, features)
+    columns |= _market_state(market, columns, panels.tickers, clock, known_at)
     flags |= {"sessions_without_any_bar": panels.empty_sessions, "bars_after_last_day": gone.bars_after_last_day}
     return MarketStore(
         dates=clock.dates,
@@ -168,11 +169,26 @@ def _features(columns: Mapping[str, AnyArray], features: Features | None) -> dic
     return {name: feature(columns) for name, feature in features.items()}
 
 
+def _market_state(
+    market: RawMarket, columns: Mapping[str, AnyArray], tickers: tuple[str, ...], clock: Sessions, known_at: KnownAt
+) -> dict[str, AnyArray]:
+    """Macro features (spec 3) and what the regimes' rule measures (spec 17)."""
+    from glassbox_bt.market.macro import macro_features, refuse_early_rules
+    from glassbox_bt.market.regime_labels import market_measures
+
+    if market.macro is not None:
+        refuse_early_rules(market.macro, known_at)
+    state: dict[str, AnyArray] = dict(macro_features({"month_start": columns["month_start"], **columns}))
+    return state | market_measures(columns, tickers, clock.closes_at, market.sectors)
+
+
 def _labels(columns: Mapping[str, AnyArray], clock: Sessions, has_opens: bool) -> dict[str, Label]:
     from glassbox_bt.market.labels import build_labels
+    from glassbox_bt.market.regime_labels import build_regime_labels
     from glassbox_bt.market.tail_labels import build_tail_labels
 
     outcomes = build_labels(columns, clock.closes_at, has_opens=has_opens)
+    outcomes |= build_regime_labels(columns, clock.closes_at)
     return outcomes | build_tail_labels(columns, clock.closes_at, has_opens=has_opens)
 
 

@@ -21,9 +21,9 @@ import numpy as np
 from numba import njit
 
 from glassbox_bt.market.store import Label
-from glassbox_bt.types import AnyArray, BoolArray, FloatArray
+from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["LABELS", "build_labels", "forward_returns", "known_later"]
+__all__ = ["LABELS", "build_labels", "forward_returns", "known_later", "next_log_return_1d"]
 
 _RETURN, _VOL, _DRAWDOWN, _EXCURSION, _RECOVERY = range(5)
 _SHALLOW = 0.005  # a smaller drawdown is nothing to recover from (spec §12)
@@ -95,6 +95,31 @@ def forward_returns(columns: Mapping[str, AnyArray], horizon: int, *, has_opens:
     delay = 1 if has_opens else 2
     outcomes = _outcomes(_entry(columns, has_opens), _bars(columns), horizon, delay, _RETURN)
     return np.ascontiguousarray(outcomes.T), horizon + delay - 1
+
+
+def next_log_return_1d(columns: Mapping[str, AnyArray], days: IntArray) -> FloatArray:
+    """Log return from the close of each of ``days`` to that of the session after it, (n_days, n_assets); no label.
+
+    It is the return of a holder, and the one that a value at risk of day *t* is a quantile of: `features.log_return_1d` one
+    session later, over the gap where the name had no bar on the day. A name that is booked out loses what it is booked out
+    at, at most 99 %. NaN where the next session has no bar, and on the last of ``days``: what comes after is not theirs.
+
+    Parameters
+    ----------
+    columns : Mapping[str, AnyArray]
+        ``log_return_1d, mark``, (n_sessions, n_assets); ``delist_price`` where the market has delistings.
+    days : IntArray
+        Consecutive sessions, ascending.
+    """
+    out = np.full((len(days), columns["mark"].shape[1]), np.nan)
+    now, later = days[:-1], days[1:]
+    realised = np.array(columns["log_return_1d"][later], dtype=np.float64)
+    if "delist_price" in columns:
+        price, mark = columns["delist_price"][later], columns["mark"][now]
+        gone = np.isfinite(price) & np.isfinite(mark)
+        realised[gone] = np.log(np.maximum(price[gone] / mark[gone], 0.01))
+    out[:-1] = realised
+    return out
 
 
 def _entry(columns: Mapping[str, AnyArray], has_opens: bool) -> FloatArray:

@@ -17,9 +17,12 @@ from glassbox_bt.market.calendar import Sessions, first_session_after, time_zone
 from glassbox_bt.market.sources.raw import MarketMeta, RawMarket
 from glassbox_bt.types import AnyArray, FloatArray
 
-__all__ = ["MAX_STALE_SESSIONS", "KnownAt", "macro_columns", "news_records", "with_known_at"]
+__all__ = ["FORBIDDEN", "MAX_STALE_SESSIONS", "KnownAt", "macro_columns", "news_records", "with_known_at"]
 
 MAX_STALE_SESSIONS = 10  # a macro value older than this is missing (spec 0.2.4), counted from the session that first knew it
+
+FORBIDDEN = ("USREC", "USRECM", "USRECP", "USRECD", "USRECDM", "USRECDP")
+"""Recessions are dated by a committee many months later (D-MAC-02): in ``records`` for overlays, never a column."""
 
 _NEVER = np.datetime64("NaT", "ns")
 
@@ -103,7 +106,11 @@ def macro_columns(market: RawMarket, clock: Sessions, known_at: KnownAt) -> dict
         raise MarketDataError(f"`macro` gives {first['series']} of {first['date']:%Y-%m-%d} twice. Keep one value.")
     closes = known_at.clock.closes_at
     n_before = len(closes) - len(clock.dates)
-    return {f"macro.{series}": _as_of(group, closes)[n_before:] for series, group in rows.groupby("series", sort=True)}
+    return {
+        f"macro.{series}": _as_of(group, closes)[n_before:]
+        for series, group in rows.groupby("series", sort=True)
+        if series not in FORBIDDEN
+    }
 
 
 def _as_of(rows: pd.DataFrame, cutoffs: AnyArray) -> FloatArray:

@@ -27,10 +27,19 @@ __all__ = ["AnswerColumn", "Label", "MarketStore"]
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Outcomes by decision day: ``values`` (n_sessions, n_assets); ``known_at`` (n_sessions,) UTC, NaT = never here."""
+    """Outcomes by decision day: ``values`` (n_sessions, n_assets); ``known_at`` (n_sessions,) UTC, NaT = never here.
+
+    An outcome of the market as a whole has ``values`` (n_sessions,) and is the same for every name.
+    """
 
     values: FloatArray
     known_at: AnyArray
+
+    def on(self, days: IntArray, assets: IntArray) -> FloatArray:
+        """A copy of the outcomes of some days and names, (n_days, n_assets), known or not."""
+        if self.values.ndim == 1:
+            return np.repeat(np.array(self.values[days])[:, None], len(assets), axis=1)
+        return np.array(self.values[np.ix_(days, assets)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +186,7 @@ class MarketStore:
         if name not in self.labels:
             raise ContractError(f"There is no label `{name}`; there are: {', '.join(sorted(self.labels))}.")
         label = self.labels[name]
-        values = label.values[np.ix_(days, assets)].copy()
+        values = label.on(days, assets)
         known = label.known_at[days] <= cut  # NaT compares False
         values[~known] = np.nan
         values.flags.writeable = False

@@ -7,13 +7,10 @@ are those of the tensors that a step makes, forwards and backwards.
 from __future__ import annotations
 
 from time import process_time
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from glassbox_bt.market.view import Span
 from glassbox_bt.modules._blocks import to_batch
@@ -21,24 +18,11 @@ from glassbox_bt.modules._contagion_inputs import Panel
 from glassbox_bt.modules._contagion_network import answered, tail_loss
 from glassbox_bt.modules._contagion_rows import DayRows, Graphs, ask_days
 from glassbox_bt.modules.risk.contagion import StemGnnContagion
+from tests.benchmarks.made import Made
 
 MODULE = StemGnnContagion(hidden=8, multi=2, blocks=1, terms=3, dropout=0.2)
 LOOK_BACK = MODULE.reads[0].sessions
 DAYS = 63  # a quarter; larger counts scale
-
-
-class Made(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.n_bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for one in out if isinstance(out, (tuple, list)) else (out,):
-            self.n_bytes += one.numel() * one.element_size() if isinstance(one, Tensor) else 0
-        return out
 
 
 def span(n_names: int) -> Span:

@@ -27,6 +27,7 @@ from tests.flow.tiny import TWO_CHUNKS, tiny_table
 RIVALS = ("Cash", "BuyAndHold", "MonthlyEqualWeight")
 STRATEGIES = ("glassbox", "formula_only", "sizing_only", "cash", "buy_and_hold", "monthly_1n", "benchmark")
 NEW = ("settings", "pooled", "intervals", "comparisons", "families", "sharpe_tests", "signals", "calibration", "verdicts")
+TAIL_TESTS = ("coverage", "independence", "conditional", "dynamic", "severity", "tail_loss")
 COLUMNS = {
     "pooled": "strategy n_sessions n_chunks " + " ".join(MEASURES),
     "intervals": "strategy chunk measure estimate low high standard_error block withheld",
@@ -38,6 +39,22 @@ COLUMNS = {
     "calibration": "module confidence event scale chunk n_rows n_days brier base_brier ece ece_low ece_high bins",
     "verdicts": "claim kind subject family measure estimate low high p_value p_holm smallest_detectable "
     "smallest_effect verdict",
+    "risk_backtests": "chunk ticker level n_days n_hits rate flagged withheld "
+    + " ".join(f"{test}_{what}" for test in TAIL_TESTS for what in ("statistic", "p", "q")),
+    "risk_backtest_tests": "chunk level test n_names n_tested n_below n_by_chance n_flagged n_flagged_any",
+    "risk_backtest_verdicts": "chunk level figure stated estimate low high p_value p_holm smallest_effect "
+    "smallest_detectable n_days n_rows block verdict",
+    "risk_tail_contests": "chunk level rival answer_score rival_score estimate low high p_value p_holm dm_statistic dm_p "
+    "smallest_effect smallest_detectable verdict n_days n_rows block",
+    "risk_exceedances": "chunk date n_names hits_95 hits_99",
+    "risk_contests": "module measure horizon rival chunk answer_score rival_score estimate low high standard_error p_value "
+    "p_holm dm_statistic dm_p smallest_effect smallest_detectable verdict n_days n_rows block withheld",
+    "risk_selection": "module measure horizon chunk split selection variant loss anchor_loss n_rows winner "
+    "validation_winner_lost",
+    "risk_calibration": "module probability stage event horizon chunk n_rows n_days rate brier base_brier log_loss "
+    "base_log_loss ece ece_low ece_high bins",
+    "risk_thresholds": "rule module score fires threshold chunk train_quantile train_share test_share n_train_rows "
+    "n_test_rows",
 }
 ROWS = {key: set(columns.split()) for key, columns in COLUMNS.items()}
 SETTINGS = "level n_boot primary smallest_effect power risk_free sessions_per_year bootstrap n_trials test_label_reads"
@@ -93,7 +110,7 @@ def read(run: Path) -> Any:
 
 
 def test_every_key_is_there(metrics: dict[str, Any]) -> None:
-    assert set(metrics) == {"strategies", "learned", *NEW}
+    assert set(metrics) == {"strategies", "learned", *NEW, *ROWS}
     assert set(SETTINGS.split()) <= set(metrics["settings"])
     for key, columns in ROWS.items():
         assert metrics[key], key
@@ -107,6 +124,8 @@ def test_values_have_their_types(metrics: dict[str, Any]) -> None:
             for column, value in row.items():
                 if column in words:
                     assert isinstance(value, str), (key, column)
+                elif column == "n_by_chance":
+                    assert isinstance(value, float), (key, column)
                 elif column.startswith(("n_", "chunk", "block", "horizon")) or column == "n":
                     assert isinstance(value, int), (key, column)
                 elif column in ("low", "high", "p_value", "p_holm", "estimate", "psr", "dsr", "brier"):
@@ -217,8 +236,11 @@ def test_validation_rows_move_nothing(copy: Path, metrics: dict[str, Any]) -> No
     evaluate(copy)
     after = read(copy)
     assert after["strategies"] != metrics["strategies"]
-    for key in NEW:
+    for key in {*NEW, *ROWS} - {"risk_selection"}:  # whose rows of validation are marked as such
         assert after[key] == metrics[key], key
+    tested = ([row for row in rows["risk_selection"] if row["split"] == "test"] for rows in (after, metrics))
+    scores = [[(row["module"], row["chunk"], row["loss"], row["anchor_loss"]) for row in rows] for rows in tested]
+    assert scores[0] == scores[1]
 
 
 def test_ablations_that_are_gone_leave_no_results(copy: Path) -> None:

@@ -287,7 +287,7 @@ def _quality(model: VolatilityModel, rows: TrainRows) -> dict[str, object]:
     chosen = heads.regime[known, third[known].astype(np.int64)]
     figures: dict[str, object] = {
         "network_speaks_on": [name for name, k in (("vol_10d", 0), ("vol_30d", 1), ("regime", 2)) if model.speaks[k] > 0.0],
-        "holdout_log_loss_regime": float(-np.mean(np.log(np.clip(chosen, 1e-12, 1.0)))),
+        "holdout_log_loss_regime": float(-np.mean(np.log(np.clip(chosen, 1e-12, 1.0)))) if len(chosen) else float("nan"),
         "holdout_log_loss_regime_base_rate": float(np.log(3.0)),
     }
     for number, horizon in enumerate(("10d", "30d")):

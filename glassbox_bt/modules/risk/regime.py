@@ -1,0 +1,234 @@
+"""Which state is the market heading for? A graph network on a logit of the market's state, once a day for all names.
+
+1. A rule names today's regime from market, macro and graph measures (`market.regime_labels`), with percentiles of train. It
+   is the nowcast, and carries on over the borders of splits (D-REG-09).
+2. What is learned and scored is the regime over the *next* 20 sessions: today's would only be the rule learned again
+   (D-REG-07). A second head learns whether the rule names another regime within them (D-REG-02).
+3. The anchor is persistence, a Markov step of 20 sessions, corrected by a multinomial logit of the market's state.
+4. A network that learns a graph among the names of the day adds residuals that start at zero, stop learning when the last
+   part of train no longer gains, and are used only where they beat the anchor there (R32).
+5. Chances are put right on outcomes they did not learn from; raw ones and those of the rivals stay beside.
+
+Fewer than 15 names a day or 250 labelled train days: the module abstains and says why (D-REG-06, R7). Changed from the
+source's MTGNN: days where it has snapshots; the forward target; neighbours as a share of the names (D-REG-08); properties of
+the weights before the cut (D-REG-01); log loss without class weights, which would pull chances away from what comes. The
+answer of a day stands in the row of every member, because tables and sizing are by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from glassbox_bt.errors import PlanError, TrainingError
+from glassbox_bt.market.regime_labels import (
+    AHEAD,
+    REGIME_LABELS,
+    REGIMES,
+    RegimeRule,
+    changed_within,
+)
+from glassbox_bt.market.view import TrainView
+from glassbox_bt.modules._anchor import Standardiser
+from glassbox_bt.modules._regime_fitted import OUTPUTS, FittedRegime, first_of
+from glassbox_bt.modules._regime_holdout import Parts, judged, validation_loss
+from glassbox_bt.modules._regime_inputs import STATE_WORDS, Look, Panel, Variant
+from glassbox_bt.modules._regime_model import RegimeModel
+from glassbox_bt.modules._regime_network import RegimeNetwork, RegimeSizes, regime_loss
+from glassbox_bt.modules._regime_rows import DAYS, DayGraphs, RegimeRows
+from glassbox_bt.modules._training import Schedule, Training, holdout_split, network_from, train_network
+from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState
+from glassbox_bt.types import AnyArray, BoolArray, FloatArray, Kind, Read, Reason
+
+__all__ = ["FittedRegime", "MtgnnRegime"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MtgnnRegime:
+    """Chances of calm, volatile, crisis and rotation over the next 20 sessions, and of a change within them.
+
+    Parameters
+    ----------
+    variant : {"anchored", "anchor", "network"}
+        Anchor plus residual, or either alone (R32). The anchor alone reads no embeddings; its graph is the measured one.
+    min_names, most_names : int
+        Names that a day's graph needs, and takes at most.
+    min_points : int
+        Labelled train days that a fit needs (D-REG-06).
+    node, graph, classifier : int
+        Widths of a name's state, of queries and keys, and of the hidden layer.
+    neighbour_share, fewest_neighbours : float, int
+        Neighbours of a name: a share of the names (66 of 2,500), but at least so many.
+    dropout : float
+        In [0, 1).
+    penalty : float
+        Of the anchor's logits, per row.
+    holdout_share : float
+        Last part of train, purged by the horizon, that stops training, calibrates, and lets residuals earn their place.
+    epochs, batch_size, learning_rate, weight_decay, clip, patience, warmup_share, rows_share
+        See `Schedule`; a row is a day with all its names.
+    """
+
+    variant: Variant = "anchored"
+    min_names: int = 15
+    most_names: int = 512
+    min_points: int = 250
+    node: int = 128
+    graph: int = 64
+    classifier: int = 64
+    neighbour_share: float = 0.0264
+    fewest_neighbours: int = 5
+    dropout: float = 0.2
+    penalty: float = 0.03
+    holdout_share: float = 0.15
+    epochs: int = 80
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    clip: float = 1.0
+    patience: int = 15
+    warmup_share: float = 0.1
+    rows_share: float = 1.0
+
+    name: ClassVar[str] = "regime"
+    kind: ClassVar[Kind] = "asset"
+    self_supervised: ClassVar[bool] = False
+    outputs: ClassVar[tuple[str, ...]] = OUTPUTS
+    vocabulary: ClassVar[Mapping[str, tuple[str, ...]]] = {"regime_label": REGIMES, "nowcast_regime": REGIMES}
+
+    def __post_init__(self) -> None:
+        if self.variant not in ("anchored", "anchor", "network"):
+            raise PlanError(f"`variant` is `anchored`, `anchor` or `network`, got {self.variant!r}.")
+        for setting in ("min_points", "node", "graph", "classifier", "fewest_neighbours"):
+            if getattr(self, setting) < 1:
+                raise PlanError(f"`{setting}` must be at least 1, got {getattr(self, setting)}.")
+        if not (0.0 < self.neighbour_share <= 1.0 and 0.0 <= self.dropout < 1.0):
+            raise PlanError(
+                "`neighbour_share` must lie in (0, 1] and `dropout` in [0, 1), got "
+                f"{self.neighbour_share} and {self.dropout}."
+            )
+        if not (self.penalty > 0.0 and 0.0 < self.holdout_share < 1.0):
+            raise PlanError(
+                f"`penalty` must be positive and `holdout_share` in (0, 1), got {self.penalty} and {self.holdout_share}."
+            )
+        _ = self.schedule, self.look
+
+    @property
+    def schedule(self) -> Schedule:
+        """How long and how fast the network learns."""
+        return Schedule.of(self)
+
+    @property
+    def look(self) -> Look:
+        """How much it needs to see."""
+        return Look(min_names=self.min_names, most_names=self.most_names, embeds=self.variant != "anchor")
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        return self.look.reads
+
+    @property
+    def learns_from(self) -> tuple[str, ...]:
+        return REGIME_LABELS
+
+    def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:
+        """The variant of the settings and, beside a network, its anchor alone; one that abstains where train is too thin."""
+        panel = Panel.of(train, self.look)
+        if not panel.answerable.any():
+            return (self._silent(Reason.INPUT_MISSING, f"no train day has {self.min_names} names and a measured market"),)
+        rule = RegimeRule.fit(panel.measures[panel.answerable])
+        wanted, changed = _outcomes(train, panel, rule)
+        labelled = panel.answerable & np.isfinite(wanted)
+        if labelled.sum() < self.min_points:
+            why = f"{int(labelled.sum())} labelled train days, {self.min_points} are needed"
+            return (self._silent(Reason.TOO_FEW_OBSERVATIONS, why),)
+        learning, held = holdout_split(train.days, self.holdout_share, AHEAD)
+        parts = Parts(panel, wanted, changed, labelled & learning, labelled & held)
+        if not parts.fitting.any() or not parts.held_out.any():
+            raise TrainingError(
+                f"`{self.name}` has {int(parts.fitting.sum())} days to learn from and {int(parts.held_out.sum())} to stop "
+                "on; it needs both. Lengthen the train part."
+            )
+        model = RegimeModel.fit(panel, rule, (wanted, changed), parts.fitting, self.penalty)
+        bare = FittedRegime(self.look, "anchor", model)
+        if self.variant == "anchor":
+            return (judged(bare, parts, None),)
+        scaler = Standardiser.fit(panel.embedding[parts.fitting][panel.node[parts.fitting]])
+        start = replace(bare, variant=self.variant, node_scaler=scaler)
+        training = self._train(start, parts, ctx)
+        whole = replace(start, network=self._filled(training.best, _width(scaler)))
+        return judged(whole, parts, training), judged(bare, parts, None)
+
+    def select(
+        self,
+        candidates: tuple[Candidate, ...],
+        validation: TrainView | None,  # noqa: ARG002
+    ) -> Candidate:
+        """The variant that the settings name; see `validation_loss` for a plan that lets validation choose."""
+        return next(one for one in candidates if one.variant == self.variant)
+
+    def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
+        """Mean log loss of the regime over the next 20 sessions; lower is better."""
+        return validation_loss(fitted, view)
+
+    def restore(self, state: ModuleState) -> FittedRegime:
+        """Rebuild a fit; its answers are the same bit for bit."""
+        weights = {k.removeprefix("weight/"): v for k, v in state.arrays.items() if k.startswith("weight/")}
+        network = self._filled(weights, state.arrays["node_scaler.mean"].shape[0]) if weights else None
+        return FittedRegime.restore(self.look, network, state.arrays, state.facts)
+
+    def network(self, width: int) -> RegimeNetwork:
+        """The untrained network for embeddings of a width."""
+        return RegimeNetwork(
+            RegimeSizes(
+                width=width,
+                state=2 * len(STATE_WORDS) + len(REGIMES),
+                node=self.node,
+                graph=self.graph,
+                classifier=self.classifier,
+                dropout=self.dropout,
+                share=self.neighbour_share,
+                fewest=self.fewest_neighbours,
+                starts_at_zero=self.variant == "anchored",
+            )
+        )
+
+    def _silent(self, reason: Reason, why: str) -> Candidate:
+        return Candidate(self.variant, FittedRegime(self.look, self.variant, None, reason), (), {"silent": why})
+
+    def _filled(self, weights: Mapping[str, AnyArray], width: int) -> RegimeNetwork:
+        network = network_from(self.network(width), weights)
+        assert isinstance(network, RegimeNetwork)
+        return network
+
+    def _train(self, start: FittedRegime, parts: Parts, ctx: FitContext) -> Training:
+        panel, scaler, model = parts.panel, start.node_scaler, start.model
+        assert scaler is not None and model is not None
+        today = model.today(panel)
+        logs, odds = start.base(today)
+        extras = {"anchor": logs, "anchor_change": odds, "regime": parts.wanted, "changed": parts.changed}
+        graphs, n_names = DayGraphs.of(panel), -(-int(panel.node.sum(axis=1).max()) // DAYS) * DAYS
+        sources = [
+            RegimeRows(panel, graphs, np.flatnonzero(rows), scaler, today.state, n_names, extras)
+            for rows in (parts.fitting, parts.held_out)
+        ]
+        width = _width(scaler)
+        return train_network(lambda: self.network(width), regime_loss, sources[0], sources[1], self.schedule, ctx)
+
+
+def _width(scaler: Standardiser) -> int:
+    return int(scaler.mean.shape[0])
+
+
+def _outcomes(train: TrainView, panel: Panel, rule: RegimeRule) -> tuple[FloatArray, FloatArray]:
+    """Regime over the next 20 sessions, and whether today's changes within them; NaN where not known at the cut.
+
+    The second rests on the rule's names for later train days, so the first one's clock purges it as well.
+    """
+    wanted = rule.codes(np.stack([first_of(train.label(name)) for name in REGIME_LABELS], axis=-1), strict=True)
+    changed = changed_within(rule.codes(panel.measures), panel.days)
+    known: BoolArray = np.isfinite(wanted)
+    return wanted, np.where(known, changed, np.nan)
