@@ -34,6 +34,10 @@ RANGES: tuple[tuple[str, float, float], ...] = (
         np.inf,
     ),
     (r"^persistence$", 0.0, 1.0),
+    (r"(^|_)probability(_|$)|^graph_|_degree_norm$|_stress(_score)?$|^market_drawdown_", 0.0, 1.0),
+    (r"^regime_label_id$", 0.0, 3.0),
+    (r"^missing_clauses$", 0.0, 8.0),
+    (r"^market_return_", -np.inf, np.inf),
     (r"^(equity|costs|traded)$", 0.0, np.inf),
     (r"^cash$|^return$|^tail_worst$|^embedding$", -np.inf, np.inf),
 )

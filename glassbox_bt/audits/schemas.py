@@ -53,6 +53,11 @@ def _module(text: str) -> TableSchema:
     return TableSchema.of("ticker:s date:d", text, "known:b reason:s xai_summary:s")
 
 
+def _chances(ending: str) -> str:
+    """The four chances of a regime."""
+    return " ".join(f"prob_{name}{ending}:f" for name in ("calm", "volatile", "crisis", "rotation"))
+
+
 MODULES: Mapping[str, TableSchema] = MappingProxyType(
     {
         "temporal_encoder": _module("embedding:v attention:v reconstruction_error:f"),
@@ -73,6 +78,16 @@ MODULES: Mapping[str, TableSchema] = MappingProxyType(
         "liquidity": _module(
             "liquidity_score:f slippage_estimate_pct:f slippage_estimate_frac:f days_to_liquidate_1M:f tradable:f "
             "dv_score?:f vr_score?:f to_score?:f dollar_volume_needed?:f"
+        ),
+        "regime": _module(
+            f"regime_label_id:f regime_label:s regime_confidence:f transition_probability:f {_chances('')} "
+            "graph_density:f avg_degree_norm:f std_degree_norm:f mean_edge_weight:f max_edge_weight:f graph_entropy:f "
+            "learned_graph_stress:f macro_stress_score:f rule_graph_stress_score:f nowcast_regime:s missing_clauses:f "
+            f"{_chances('_raw')} transition_probability_raw:f "
+            + " ".join(_chances(f"_{one}") for one in ("base_rate", "persistence", "vix_rule", "markov_switching", "anchor"))
+            + f" {_chances('_anchor_raw')} transition_probability_anchor:f transition_probability_anchor_raw:f "
+            "transition_probability_base_rate:f wild_state_probability:f market_vol_21d:f market_return_21d:f "
+            "market_drawdown_63d:f graph_density_30d:f graph_mean_abs_correlation_30d:f"
         ),
         "position_sizing": _module(
             f"exposure_mode:s horizon_mode:s {SCORES} "

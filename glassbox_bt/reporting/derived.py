@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from glassbox_bt.errors import RunFolderError
+from glassbox_bt.reporting.derived_risk import OF_RISK
 from glassbox_bt.reporting.record import AUDITS, METRICS, STACK, TEST, VARIANTS, MetricRow, RunRecord, table_source
 from glassbox_bt.reporting.styles import Value
 
@@ -208,4 +209,5 @@ DERIVED: Mapping[str, Callable[[RunRecord, Arguments], Value]] = {
     "key": _key,
     "count": _count,
     "identity": _identity,
+    **OF_RISK,
 }

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glassbox_bt.errors import ContractError
+from glassbox_bt.reporting.figures_exceedance import Exceedances, Tail, draw_exceedances
 from glassbox_bt.reporting.figures_forest import Forest, Mark, Span, draw_forest
 from glassbox_bt.reporting.figures_ink import LOOKS, PRINT, Ink, Look, look_of
 from glassbox_bt.reporting.figures_lines import Line, Panel, Picture, draw_lines
+from glassbox_bt.reporting.figures_network import Edge, Network, Node, draw_network
+from glassbox_bt.reporting.figures_regime import Timeline, draw_timeline
 from glassbox_bt.reporting.figures_reliability import Bin, Reliability, draw_reliability
 from glassbox_bt.runs.artefacts import write_whole
 
@@ -28,20 +31,26 @@ __all__ = [
     "LOOKS",
     "Bin",
     "Drawing",
+    "Edge",
+    "Exceedances",
     "Forest",
     "Line",
     "Look",
     "Mark",
+    "Network",
+    "Node",
     "Panel",
     "Picture",
     "Reliability",
     "Span",
+    "Tail",
+    "Timeline",
     "look_of",
     "to_file",
     "to_svg",
 ]
 
-Drawing = Picture | Forest | Reliability
+Drawing = Picture | Forest | Reliability | Timeline | Exceedances | Network
 
 SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: measured the same everywhere
@@ -119,6 +128,12 @@ def _drawn(picture: Drawing, ink: Ink, settings: dict[str, Any]) -> Iterator[Fig
                 draw_forest(figure, picture, ink)
             case Reliability():
                 draw_reliability(figure, picture, ink)
+            case Timeline():
+                draw_timeline(figure, picture, ink)
+            case Exceedances():
+                draw_exceedances(figure, picture, ink)
+            case Network():
+                draw_network(figure, picture, ink)
         yield figure
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Line", "Panel", "Picture", "draw_lines", "percent_of"]
+__all__ = ["Line", "Panel", "Picture", "draw_lines", "label_days", "percent_of"]
 
 LEGEND_ROW = 0.19  # inches of paper per row of names
 PER_ROW = 2  # names side by side
@@ -84,7 +84,7 @@ def draw_lines(figure: Figure, picture: Picture, ink: Ink) -> None:
     days = np.array(picture.days, dtype="datetime64[D]")
     for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
         _draw(axes, panel, days, ink)
-    _label_days(grid[-1, 0])
+    label_days(grid[-1, 0])
     margin = 0.28 / height
     below = LEGEND_ROW * n_below / height
     figure.subplots_adjust(left=0.155, right=0.985, top=1.0 - margin, bottom=margin + below, hspace=0.2)
@@ -127,7 +127,8 @@ def _draw(axes: Axes, panel: Panel, days: Any, ink: Ink) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(percent_of))
 
 
-def _label_days(axes: Axes) -> None:
+def label_days(axes: Axes) -> None:
+    """Years and months below the days of an axis."""
     from matplotlib.dates import AutoDateLocator, DateFormatter
 
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=5))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Bin", "Reliability", "draw_reliability"]
 
 STEP = 0.1  # the axis starts and ends on a multiple
-LEAST_SPAN = 0.3
+LEAST_SPAN = 3  # steps
+SMALL = 0.2  # probabilities that all lie below get an axis of half the step
 LARGEST_DOT = 9.0  # points, of the fullest bin
 
 
@@ -40,6 +41,8 @@ class Reliability:
         From the least to the most likely, at least one.
     base_rate : float
         How often the event came over all rows: what one would say without knowing anything else.
+    raw : tuple[Bin, ...]
+        The same rows before calibration, drawn hollow; empty for none.
 
     Raises
     ------
@@ -49,15 +52,21 @@ class Reliability:
 
     bins: tuple[Bin, ...]
     base_rate: float
+    raw: tuple[Bin, ...] = ()
     width: float = 2.6
     height: float = 2.7
 
     def __post_init__(self) -> None:
         if not self.bins:
             raise ContractError("A reliability plot needs at least one bin. Say in words that there is none.")
-        for value in (self.base_rate, *(end for one in self.bins for end in (one.stated, one.observed))):
+        for value in self.values:
             if not 0.0 <= value <= 1.0:
                 raise ContractError(f"A reliability plot takes probabilities in [0, 1], got {value}.")
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Everything that is drawn on the two axes."""
+        return (self.base_rate, *(end for one in (*self.bins, *self.raw) for end in (one.stated, one.observed)))
 
     @property
     def size(self) -> tuple[float, float]:
@@ -72,6 +81,8 @@ def draw_reliability(figure: Figure, picture: Reliability, ink: Ink) -> None:
     ends = _limits(picture)
     upper.plot(ends, ends, color=ink("--ink"), linewidth=0.9, linestyle=(0, (4, 2)), zorder=2)
     upper.axhline(picture.base_rate, color=ink("--quiet"), linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=2)
+    if picture.raw:
+        _raw(upper, picture.raw, ink)
     stated, observed = [one.stated for one in picture.bins], [one.observed for one in picture.bins]
     upper.plot(stated, observed, color=ink("--stack"), linewidth=1.4, zorder=3)
     fullest = max(one.n_rows for one in picture.bins)
@@ -94,6 +105,14 @@ def draw_reliability(figure: Figure, picture: Reliability, ink: Ink) -> None:
     _bars(lower, picture, ends, ink)
     for axes in (upper, lower):
         _tidy(axes, ink)
+
+
+def _raw(axes: Axes, bins: tuple[Bin, ...], ink: Ink) -> None:
+    """Hollow and dashed, under what was put right."""
+    axes.plot(
+        [one.stated for one in bins], [one.observed for one in bins], "o", color=ink("--rival-1"), linewidth=1.1,
+        linestyle=(0, (3, 1.5)), markersize=4, markerfacecolor=ink("--page"), markeredgewidth=1.0, zorder=3, clip_on=False,
+    )  # fmt: skip
 
 
 def _name_base_rate(axes: Axes, picture: Reliability, ends: tuple[float, float], ink: Ink) -> None:
@@ -134,10 +153,10 @@ def _tidy(axes: Axes, ink: Ink) -> None:
 
 
 def _limits(picture: Reliability) -> tuple[float, float]:
-    """The same ends for both axes, on multiples of STEP, so that the diagonal is one."""
-    values = [picture.base_rate, *(end for one in picture.bins for end in (one.stated, one.observed))]
-    low, high = math.floor(min(values) / STEP) * STEP, math.ceil(max(values) / STEP) * STEP
-    if high - low < LEAST_SPAN:
-        low = max(0.0, min(low, 1.0 - LEAST_SPAN))
-        high = low + LEAST_SPAN
+    """The same ends for both axes, on multiples of a step, so that the diagonal is one."""
+    step = STEP if max(picture.values) > SMALL else STEP / 2.0
+    low, high = (end(one(picture.values) / step) * step for end, one in ((math.floor, min), (math.ceil, max)))
+    if high - low < LEAST_SPAN * step:
+        low = max(0.0, min(low, 1.0 - LEAST_SPAN * step))
+        high = low + LEAST_SPAN * step
     return low, high

@@ -2,8 +2,8 @@
 
 Every value has a *source*, written like an address, and `RunRecord.resolve` turns a source back into the value:
 
-- ``manifest.json#/market/name``: a JSON pointer into ``manifest.json``, ``metrics.json``, ``ablations/variants.json`` or
-  ``audits/summary.json``;
+- ``manifest.json#/market/name``: a JSON pointer into ``manifest.json``, ``metrics.json``, ``ablations/variants.json``,
+  ``audits/summary.json`` or what a fit wrote of itself, ``models/regime/chunk1/frozen.json``;
 - ``portfolio/equity.parquet?chunk=1&split=test#mean(exposure)``: rows of a table by equality, then one of
   ``count()``, ``only(column)``, ``first``, ``last``, ``min``, ``max``, ``mean``, ``sum``, ``nunique``;
 - ``derived?chunk=1#name``: a number computed from others by the function of that name in `derived`.
@@ -12,6 +12,7 @@ Every value has a *source*, written like an address, and `RunRecord.resolve` tur
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from glassbox_bt.errors import ContractError, RunFolderError
 from glassbox_bt.reporting.report import Claim
@@ -45,6 +47,7 @@ VARIANTS = "ablations/variants.json"
 AUDITS = "audits/summary.json"
 RESULTS = "ablations/results.parquet"
 DOCUMENTS = (MANIFEST, METRICS, VARIANTS, AUDITS)
+OF_FITS = re.compile(r"models/\w+/chunk\d+/(?:frozen|selection|training_summary)\.json")
 POOLED = 0  # in the column `chunk`: the test days of all chunks
 STACK = "glassbox"
 TEST = "test"
@@ -67,6 +70,16 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     RESULTS: (
         "variant", "set", "edit", "target", "depth", "effect", "chunk", "measure", "base", "ablated", "difference",
         "low", "high", "p_value", "p_holm", "smallest_detectable", "verdict", "n_sessions",
+    ),
+}  # fmt: skip
+ANSWERS = re.compile(r"modules/(\w+)/chunk\d+_\w+\.parquet")
+# Of the answers of a module, which may have a hundred columns and a million rows, only what a report prints is read.
+OF_ALL = ("ticker", "date", "known", "reason")
+ANSWER_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "regime": ("regime_label", "nowcast_regime", "prob_crisis"),
+    "contagion": (
+        "contagion_20d", "own_history_20d", "neighbour_stress",
+        *(f"{what}_{rank}" for what in ("top_influencer", "influence") for rank in range(1, 4)),
     ),
 }  # fmt: skip
 
@@ -248,7 +261,7 @@ class RunRecord:
 
     def document(self, place: str) -> Any:
         """A JSON document of the run folder."""
-        if place not in DOCUMENTS:
+        if place not in DOCUMENTS and not OF_FITS.fullmatch(place):
             raise ContractError(f"`{place}` is no document of a run. Known: {', '.join(DOCUMENTS)}.")
         if place not in self._documents:
             self._documents[place] = _read_json(self.run / place)
@@ -261,7 +274,9 @@ class RunRecord:
     def table(self, name: str) -> pd.DataFrame:
         """A table of the run folder; days are ISO texts."""
         if name not in self._tables:
-            self._tables[name] = _read_table(self.run / name, COLUMNS.get(name, ()))
+            answers = ANSWERS.fullmatch(name)
+            kept = None if answers is None else (*OF_ALL, *ANSWER_COLUMNS.get(answers.group(1), ()))
+            self._tables[name] = _read_table(self.run / name, COLUMNS.get(name, ()), kept)
         return self._tables[name]
 
     def part(self, place: str) -> pd.DataFrame:
@@ -292,7 +307,7 @@ class RunRecord:
 
 def table_source(name: str, fragment: str, **where: str | int) -> str:
     """The source of an aggregate of a table."""
-    return f"{name}?{urlencode(where, quote_via=quote)}#{fragment}"
+    return f"{name}?{urlencode(where, quote_via=quote)}#{fragment}" if where else f"{name}#{fragment}"
 
 
 def _split(source: str) -> tuple[str, str]:
@@ -345,9 +360,11 @@ def _read_json(path: Path) -> Any:
     return content
 
 
-def _read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
+def _read_table(path: Path, needed: tuple[str, ...], kept: tuple[str, ...] | None = None) -> pd.DataFrame:
+    """The table with all of its columns, or those of ``kept`` that it has."""
     try:
-        table = pd.read_parquet(path)
+        columns = None if kept is None else [name for name in pq.read_schema(path).names if name in kept]
+        table = pd.read_parquet(path, columns=columns)
     except FileNotFoundError as missing:
         raise RunFolderError(f"There is no {path}: the run is not finished. Run its plan again to resume it.") from missing
     except (OSError, ValueError) as broken:

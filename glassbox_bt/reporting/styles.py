@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from glassbox_bt.decision.rules import RULES
@@ -81,6 +82,25 @@ def _member(value: Value) -> str:
     return _words(value).replace(".", ": ")
 
 
+def _answer(value: Value) -> str:
+    """A probability of a risk module by its column: what it is about, how far ahead, and whose it is if not the module's."""
+    name = str(value).removesuffix("_raw")
+    found = re.fullmatch(r"(\w+?)_(\d+)d(?:_(\w+))?", name)
+    if found is None:
+        return ANSWER_LABELS.get(name, _words(name))
+    about, sessions, whose = found.groups()
+    return f"{_words(about)}, {sessions} sessions" + (f", by {WHOSE.get(whose, _words(whose))}" if whose else "")
+
+
+def _tail(value: Value) -> str:
+    return TAIL_LABELS.get(str(value), _words(value))
+
+
+def _tails(value: Value) -> str:
+    """Several names of tests, as recorded with a space between them."""
+    return ", ".join(SHORT_TAILS.get(name, _words(name)) for name in str(value).split())
+
+
 def _codes(value: Value) -> str:
     return _words(value).replace("|", ", ")
 
@@ -125,6 +145,37 @@ MEASURE_LABELS: Mapping[str, str] = {
     "cost_share": "cost share",
     "rank_ic": "rank IC",
     "brier_skill": "Brier skill",
+    "average_precision": "average precision",
+}
+
+ANSWER_LABELS: Mapping[str, str] = {
+    "regime_probs_low": "volatility, lowest third",
+    "regime_probs_medium": "volatility, middle third",
+    "regime_probs_high": "volatility, highest third",
+    "prob_calm": "regime calm",
+    "prob_volatile": "regime volatile",
+    "prob_crisis": "regime crisis",
+    "prob_rotation": "regime rotation",
+}
+WHOSE: Mapping[str, str] = {"anchor": "the anchor", "bucket": "volatility bucket"}
+
+TAIL_LABELS: Mapping[str, str] = {
+    "rate": "Share of returns beyond it",
+    "clustering": "Correlation with the day before",
+    "coverage": "How often (Kupiec)",
+    "independence": "Day after day (Christoffersen)",
+    "conditional": "Both together (Christoffersen)",
+    "dynamic": "Foreseeable (dynamic quantile)",
+    "severity": "How deep (Acerbi-Szekely)",
+    "tail_loss": "Deep and often (Acerbi-Szekely)",
+}
+SHORT_TAILS: Mapping[str, str] = {
+    "coverage": "Kupiec",
+    "independence": "independence",
+    "conditional": "Christoffersen",
+    "dynamic": "dynamic quantile",
+    "severity": "depth",
+    "tail_loss": "depth and frequency",
 }
 
 STYLES: Mapping[str, Callable[[Value], str]] = {
@@ -133,6 +184,9 @@ STYLES: Mapping[str, Callable[[Value], str]] = {
     "strategy": _strategy,
     "measure": _measure,
     "member": _member,
+    "answer": _answer,
+    "tail": _tail,
+    "tails": _tails,
     "codes": _codes,
     "rule": _rule,
     "plain": _plain,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ class ModuleAnswers:
     reason: AnyArray
     fitted_through: IntArray
     in_sample: bool
+    lacking: Mapping[str, BoolArray] = field(default_factory=dict)  # by output: days answered by a variant without it
 
     @classmethod
     def assemble(
@@ -57,8 +58,12 @@ class ModuleAnswers:
         """The same answers with these parts in the place of what was said about their days and assets."""
         known, reason, through = self.known.copy(), self.reason.copy(), self.fitted_through.copy()
         outputs = {name: np.array(values) for name, values in self.outputs.items()}
+        lacking = {name: days.copy() for name, days in self.lacking.items()}
+        every = {*outputs, *(name for part in parts for name in part.answers.outputs)}
         for part in parts:
             rows = part.answers.days - self.days[0]
+            for name in every:
+                lacking.setdefault(name, np.zeros(len(self.days), dtype=bool))[rows] = name not in part.answers.outputs
             columns = np.searchsorted(self.assets, part.assets)
             place = np.ix_(rows, columns)
             known[place], reason[place] = part.answers.known, part.answers.reason
@@ -67,7 +72,7 @@ class ModuleAnswers:
                 if name not in outputs:
                     outputs[name] = np.full((*known.shape, *values.shape[2:]), np.nan, dtype=values.dtype)
                 outputs[name][place] = values
-        return replace(self, outputs=outputs, known=known, reason=reason, fitted_through=through)
+        return replace(self, outputs=outputs, known=known, reason=reason, fitted_through=through, lacking=lacking)
 
     def columns(self) -> dict[str, AnswerColumn]:
         """As the modules above read them: ``module.output`` and ``module.known``."""
@@ -79,6 +84,8 @@ class ModuleAnswers:
 
     def on(self, days: IntArray, assets: IntArray | None = None) -> Answers:
         """The answers of some days, for some assets of the store (all of the chunk's if None).
+
+        An output that a variant does not have (an anchor pays no attention) is there where every day has it.
 
         Raises
         ------
@@ -93,7 +100,10 @@ class ModuleAnswers:
         rows = days - self.days[0]
         columns = np.arange(len(self.assets)) if assets is None else np.searchsorted(self.assets, assets)
         place = np.ix_(rows, columns)
-        outputs = {name: values[place] for name, values in self.outputs.items()}
+        nowhere = np.zeros(len(self.days), dtype=bool)
+        outputs = {
+            name: values[place] for name, values in self.outputs.items() if not self.lacking.get(name, nowhere)[rows].any()
+        }
         return Answers(self.module, days, outputs, self.known[place], self.reason[place])
 
 

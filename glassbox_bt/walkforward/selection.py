@@ -3,7 +3,7 @@
 The fit that train alone chose answers validation. Then, by the plan's rule,
 
 1. a module with a ``validation_loss(fitted, view)`` gets the variant with the smallest one; ties go to the one that train
-   chose;
+   chose, which also stands where no loss is known because the module abstains;
 2. a module with ``with_outcomes(answers, labels)`` is calibrated on its own validation answers and what came of them by the
    end of validation.
 
@@ -39,7 +39,8 @@ class Decided:
     variant : str
         Its name.
     losses : Mapping[str, float]
-        Of every variant on validation, lower is better; empty where only the calibration was decided.
+        Of every variant on validation, lower is better, NaN where it never answers; empty where only the calibration was
+        decided.
     calibrated_rows : int
         Validation answers that the calibration saw; 0 without one.
     """
@@ -77,7 +78,7 @@ def decided(module: Module, fit: Path, view: TrainView, rule: SelectionPlan, oof
     Raises
     ------
     TrainingError
-        If a variant has no loss on validation.
+        If one variant has a loss on validation and another has none.
     """
     first = json.loads((fit / "training_summary.json").read_text(encoding="utf-8"))["variant"]
     fitted, variant, losses = load_fitted(module, fit), str(first), dict[str, float]()
@@ -86,12 +87,12 @@ def decided(module: Module, fit: Path, view: TrainView, rule: SelectionPlan, oof
         loss: Callable[[FittedModule, TrainView], float] = module.validation_loss  # type: ignore[attr-defined]
         losses = {name: float(loss(one, view)) for name, one in candidates.items()}
         unknown = [name for name, loss in losses.items() if not math.isfinite(loss)]
-        if unknown:
+        if 0 < len(unknown) < len(losses):
             raise TrainingError(
-                f"`{module.name}` has no validation loss for {', '.join(unknown)}: no outcome of validation is known. "
-                "Lengthen validation, or set [selection] variant to fixed."
+                f"`{module.name}` has no validation loss for {', '.join(unknown)}, but one for the others, so they cannot "
+                "be compared. Lengthen validation, or set [selection] variant to fixed."
             )
-        best = min(losses, key=lambda name: losses[name])
+        best = variant if unknown else min(losses, key=lambda name: losses[name])
         if best != variant:
             refer = getattr(candidates[best], "with_reference", None)
             fitted = candidates[best] if refer is None or oof is None else refer(oof)
@@ -106,5 +107,6 @@ def decided(module: Module, fit: Path, view: TrainView, rule: SelectionPlan, oof
 def save_decided(folder: Path, one: Decided) -> None:
     """The fit, and ``selection.json`` that says why it is this one."""
     save_fitted(folder, one.fitted.state())
-    told = {"variant": one.variant, "losses": dict(one.losses), "calibrated_rows": one.calibrated_rows}
+    losses = {name: loss if math.isfinite(loss) else None for name, loss in one.losses.items()}
+    told = {"variant": one.variant, "losses": losses, "calibrated_rows": one.calibrated_rows}
     (folder / "selection.json").write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")

@@ -14,6 +14,7 @@ from glassbox_bt.modules.risk.cvar import HistoricalCvar
 from glassbox_bt.modules.risk.drawdown import Drawdown
 from glassbox_bt.modules.risk.liquidity import Liquidity
 from glassbox_bt.modules.risk.position_sizing import PositionSizing
+from glassbox_bt.modules.risk.regime import MtgnnRegime
 from glassbox_bt.modules.risk.var import HistoricalVar
 from glassbox_bt.modules.risk.volatility import Volatility
 from glassbox_bt.modules.risk.volatility_garch import Garch, GarchVolatility
@@ -24,6 +25,10 @@ __all__ = ["MODULES"]
 CONTAGION: dict[str, Any] = {
     **{"memory": 252, "min_names": 3, "fewest_neighbours": 4, "hidden": 4, "terms": 3, "multi": 1, "blocks": 1},
     **{"dropout": 0.1, "shuffles": 9, "epochs": 2, "batch_size": 32, "learning_rate": 1e-2, "rows_share": 0.5},
+}
+REGIME: dict[str, Any] = {
+    **{"min_names": 3, "min_points": 60, "node": 8, "graph": 4, "classifier": 8, "fewest_neighbours": 2},
+    **{"epochs": 2, "batch_size": 32, "learning_rate": 1e-2},
 }
 
 MODULES: tuple[Module, ...] = (
@@ -45,6 +50,9 @@ MODULES: tuple[Module, ...] = (
     StemGnnContagion(**CONTAGION),
     StemGnnContagion(**CONTAGION, variant="anchor"),
     StemGnnContagion(**CONTAGION, variant="network", dense_up_to=0),
+    MtgnnRegime(**REGIME),
+    MtgnnRegime(**REGIME, variant="anchor"),
+    MtgnnRegime(**REGIME, variant="network"),
     HistoricalVar(),
     HistoricalCvar(),
     Liquidity(),

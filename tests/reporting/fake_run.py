@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.reporting import fake_risk
 from tests.reporting import fake_statistics as fake
 
 CAPITAL = 1_000_000.0
@@ -34,7 +34,7 @@ STRATEGIES = ("glassbox", *RIVALS)
 TICKERS = ("AAPL", "AMD", "BAC", "BBY", "CVX", "GE", "HD", "JNJ", "JPM", "KO", "LLY", "MRK")
 YEARS = ((2000, 2004, 2005, 2006), (2007, 2014, 2015, 2016), (2017, 2020, 2021, 2022))
 RULES = ("high_quantitative_risk_cap_or_veto", "weak_buy_downgrade", "data_missing_cap")
-SILENT = ("text_encoder", "sentiment", "news", "qualitative", "drawdown", "contagion", "regime")
+SILENT = ("text_encoder", "sentiment", "news", "qualitative")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class FakeRun:
     has_statistics: bool = True
     has_ablations: bool = True
     has_audits: bool = True
+    has_risk: bool = True
 
 
 def write_fake_run(folder: Path, how: FakeRun | None = None) -> Path:
@@ -67,13 +68,17 @@ def write_fake_run(folder: Path, how: FakeRun | None = None) -> Path:
     decisions.to_parquet(folder / "decisions.parquet", index=False)
     metrics = {
         "strategies": [row for book in books for row in book["metrics"]],
-        "learned": _learned(rng, how),
+        "learned": fake.learned(rng, how.n_chunks, how.sessions),
     }
     drawn = np.random.default_rng(how.seed + 1)
     if how.has_statistics:
         metrics |= fake.statistics(drawn, metrics["strategies"], how.n_chunks)
     if how.has_ablations:
         _write_ablations(folder, drawn, how, metrics)
+    if how.has_risk:
+        days = {chunk: _days(how, chunk, "test") for chunk in range(1, how.n_chunks + 1)}
+        risk = fake_risk.write_risk(folder, np.random.default_rng(how.seed + 2), days, TICKERS)
+        metrics |= risk if how.has_statistics else {}
     if how.has_audits:
         (folder / "audits").mkdir()
         _write_json(folder / "audits" / "summary.json", fake.audits())
@@ -277,38 +282,13 @@ def _approved(decisions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _learned(rng: np.random.Generator, how: FakeRun) -> list[dict[str, Any]]:
-    measures = (
-        ("technical", "trend log loss"),
-        ("volatility", "QLIKE"),
-        ("quantitative", "rank correlation"),
-        ("fusion", "action log loss"),
-    )
-    rows = []
-    for chunk, split in itertools.product(range(1, how.n_chunks + 1), ("test", "val")):
-        for module, measure in measures:
-            anchor, learned = rng.uniform(0.5, 0.7, 2).round(6)
-            better = bool(learned > anchor) if measure == "rank correlation" else bool(learned < anchor)
-            rows.append(
-                {
-                    "module": module,
-                    "chunk": chunk,
-                    "split": split,
-                    "measure": measure,
-                    "learned": float(learned),
-                    "anchor": float(anchor),
-                    "n_rows": 12 * how.sessions,
-                    "better": better,
-                }
-            )
-    return rows
-
-
 def _manifest(how: FakeRun, decisions: pd.DataFrame) -> dict[str, Any]:
     plan = {
         "name": "quickstart",
         "seed": 7,
         "costs": {"commission_bps": 1.0, "half_spread_bps": 5.0, "impact": 0.1, "min_trade": 0.0025, "capital": CAPITAL},
+        "rules": {"crisis_prob": 0.5},
+        "selection": {"variant": "validation", "calibration": "validation"},
     }
     assumptions: Mapping[str, Any] = (
         {"liquidity": {"score": 0.8, "tradable": 1.0, "half_spread_bps": 5.0}} if how.has_assumptions else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,6 +65,34 @@ def statistics(rng: np.random.Generator, strategies: Sequence[Row], n_chunks: in
         *(_of_calibration(row) for row in made["calibration"] if row["chunk"] == 0),  # type: ignore[attr-defined]
     ]
     return made
+
+
+def learned(rng: np.random.Generator, n_chunks: int, sessions: int) -> list[Row]:
+    """Learned parts beside their anchors, on validation and test."""
+    measures = (
+        ("technical", "trend log loss"),
+        ("volatility", "QLIKE"),
+        ("quantitative", "rank correlation"),
+        ("fusion", "action log loss"),
+    )
+    rows = []
+    for chunk, split in itertools.product(range(1, n_chunks + 1), ("test", "val")):
+        for module, measure in measures:
+            anchor, value = rng.uniform(0.5, 0.7, 2).round(6)
+            better = bool(value > anchor) if measure == "rank correlation" else bool(value < anchor)
+            rows.append(
+                {
+                    "module": module,
+                    "chunk": chunk,
+                    "split": split,
+                    "measure": measure,
+                    "learned": float(value),
+                    "anchor": float(anchor),
+                    "n_rows": 12 * sessions,
+                    "better": better,
+                }
+            )
+    return rows
 
 
 def variants(rng: np.random.Generator) -> list[Row]:

@@ -35,7 +35,7 @@ from glassbox_bt.reporting.report import (
 )
 from tests.reporting.fake_run import FakeRun, write_fake_run
 
-LACKING = FakeRun(sessions=70, n_chunks=2, has_statistics=False, has_ablations=False, has_audits=False)
+LACKING = FakeRun(sessions=70, n_chunks=2, has_statistics=False, has_ablations=False, has_audits=False, has_risk=False)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,7 @@ def test_it_has_the_sections_of_a_results_chapter(chapter: Report) -> None:
         "Data",
         "Results on the test days",
         "Signals and confidences",
+        "Risk engine",
         "Ablations",
         "Explanation audits",
         "Limitations",

@@ -164,7 +164,7 @@ def test_the_first_screen_states_the_conditions(text: str, page: Page) -> None:
         "Reduced sizes",
         "Fills at the next close",
         "Assumed liquidity: half spread bps 5, score 0.8 and tradable 1",
-        "7 modules silent",
+        "4 modules silent",
         "Reads of the test labels: 1",
     ):
         assert words in first

@@ -37,7 +37,7 @@ def page(fake_run: Path) -> Report:
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report of a run that recorded neither statistics nor ablations nor audits."""
-    how = FakeRun(sessions=70, n_chunks=1, has_statistics=False, has_ablations=False, has_audits=False)
+    how = FakeRun(sessions=70, n_chunks=1, has_statistics=False, has_ablations=False, has_audits=False, has_risk=False)
     return build_report(RunRecord(write_fake_run(tmp_path_factory.mktemp("bare") / "run", how)))
 
 

@@ -35,7 +35,7 @@ class Chooser:
     variant: str = "anchored"
     said: float = float("nan")
     shift: float = 0.0
-    blind: bool = False
+    blind: tuple[str, ...] = ()
     name: ClassVar[str] = "chooser"
     kind: ClassVar[Kind] = "asset"
     outputs: ClassVar[tuple[str, ...]] = ("forecast",)
@@ -53,7 +53,7 @@ class Chooser:
         return candidates[0]
 
     def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
-        if self.blind:
+        if cast(Chooser, fitted).variant in self.blind:
             return float("nan")
         return float(np.nanmean((cast(Chooser, fitted).said - view.label(LABEL)) ** 2))
 
@@ -141,9 +141,32 @@ def test_a_variant_that_the_plan_names_is_not_overruled(tmp_path: Path) -> None:
     assert one.walks[0].fitter.before == {}
 
 
-def test_a_variant_without_a_loss_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no validation loss for anchored"):
-        walked(tmp_path, SelectionPlan(), Chooser(blind=True))
+def test_a_variant_without_a_loss_is_refused_beside_one_that_has_it(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no validation loss for anchored, but one for the others"):
+        walked(tmp_path, SelectionPlan(), Chooser(blind=("anchored",)))
+
+
+def test_without_any_loss_what_train_chose_stands(tmp_path: Path) -> None:
+    one = walked(tmp_path, SelectionPlan(calibration="out_of_fold"), Chooser(blind=("anchored", "anchor")))
+    assert selection_of(one) == {"variant": "anchored", "losses": {"anchor": None, "anchored": None}, "calibrated_rows": 0}
+    assert said_on(one, "val") == said_on(one, "test")
+
+
+def test_what_only_one_variant_says_is_there_on_its_own_days(tmp_path: Path) -> None:
+    class Talker(Chooser):
+        """Pays attention with a network only."""
+
+        def predict_many(self, span: Span) -> Answers:
+            plain = super().predict_many(span)
+            if self.variant == "anchor":
+                return plain
+            attention = np.where(plain.known[..., None], 0.5, np.nan) * np.ones(2)
+            return dataclasses.replace(plain, outputs={**plain.outputs, "attention": attention})
+
+    one = walked(tmp_path, SelectionPlan(calibration="out_of_fold"), Talker())
+    fitter = one.walks[0].fitter
+    for part, there in (("val", True), ("test", False)):
+        assert ("attention" in fitter.answers["chooser"].on(fitter.days.splits[part]).outputs) is there, part
 
 
 def test_the_walk_is_taken_up_again_with_both_fits(tmp_path: Path) -> None:

@@ -197,12 +197,13 @@ class StemGnnContagion:
     def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
         """Mean log loss of the horizons before calibration, where the outcome is known; NaN without an outcome."""
         answers, events = fitted.predict_many(view), events_of(view)
-        odds = log_odds(np.stack([answers.outputs[f"contagion_{horizon}d_raw"] for horizon in HORIZONS], axis=-1))
-        losses = np.logaddexp(0.0, odds) - events * odds
-        known = np.isfinite(losses)
-        means = [
-            losses[..., number][known[..., number]].mean() for number in range(len(HORIZONS)) if known[..., number].any()
-        ]
+        means = []
+        for number, horizon in enumerate(HORIZONS):
+            chance, event = answers.outputs[f"contagion_{horizon}d_raw"], events[..., number]
+            known = np.isfinite(chance) & np.isfinite(event)
+            odds = log_odds(chance[known])
+            if known.any():
+                means.append(np.mean(np.logaddexp(0.0, odds) - event[known] * odds))
         return float(np.mean(means)) if means else float("nan")
 
     def restore(self, state: ModuleState) -> FittedContagion:

@@ -11,6 +11,7 @@ from glassbox_bt.reporting.sections.performance import performance
 from glassbox_bt.reporting.sections.positions import positions
 from glassbox_bt.reporting.sections.provenance import provenance
 from glassbox_bt.reporting.sections.quality import quality
+from glassbox_bt.reporting.sections.risk_engine import risk_engine
 from glassbox_bt.reporting.sections.setting import setting
 from glassbox_bt.reporting.sections.signals import signals
 from glassbox_bt.reporting.sections.statistics import statistics
@@ -29,6 +30,7 @@ __all__ = [
     "positions",
     "provenance",
     "quality",
+    "risk_engine",
     "setting",
     "signals",
     "statistics",
@@ -49,6 +51,7 @@ ALL = (
     trading,
     decisions,
     learned,
+    risk_engine,
     positions,
     validation,
     quality,
