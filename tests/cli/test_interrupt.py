@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from glassbox_bt.cli.progress import bars
+
+
+@pytest.fixture(autouse=True)
+def heeding() -> Iterator[None]:
+    """Tests that a shell runs in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Deaf:
@@ -36,10 +45,7 @@ def test_an_interrupt_is_raised_at_once() -> None:
 
 def test_another_handler_is_left_alone() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with bars("a job") as tell:
-            signal.raise_signal(signal.SIGINT)
-            tell("on", 1.0)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with bars("a job") as tell:
+        signal.raise_signal(signal.SIGINT)
+        tell("on", 1.0)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
