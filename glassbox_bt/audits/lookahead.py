@@ -45,9 +45,19 @@ def audit_run(case: Case, settings: AuditSettings, progress: Progress) -> AuditR
     """
     if not case.whole:
         why = f"{NO_RUN}, which names the market that it was made from"
-        return AuditResult("lookahead", (not_asked("market", "market", "all", why),), {}, QUESTION, reason=why)
+        return _not_audited(why)
+    edited = (*case.plan.stand_ins, *case.plan.blank)
+    if edited:
+        return _not_audited(
+            f"this plan shuffles, freezes, silences or blanks {', '.join(edited)}, which no trader could (R28); audit the "
+            "plan without the edit"
+        )
     progress("look-ahead: reading the run", 0.0)
     return audit_lookahead(case.subject, settings, progress)
+
+
+def _not_audited(why: str) -> AuditResult:
+    return AuditResult("lookahead", (not_asked("market", "market", "all", why),), {}, QUESTION, reason=why)
 
 
 def audit_lookahead(

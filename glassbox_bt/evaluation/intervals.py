@@ -21,7 +21,7 @@ Maximum drawdown and Calmar depend on the order of the days and have no standard
 (Efron's percentiles), which covers their median more often than it says. The differences between two strategies are taken
 in their own unit; where fewer than an eighth of the blocks make the difference, its distances are not divided either.
 
-Coverage on simulated markets is measured by ``python -m tests.coverage.study``.
+Coverage on simulated markets is measured by ``python -m tests.coverage.study``; its table is in ``reports/coverage``.
 """
 
 from __future__ import annotations

@@ -123,7 +123,9 @@ def _settings(books: Books, trials: int, readings: int) -> dict[str, Any]:
         ),
         "bootstrap": (
             "Days are resampled in blocks within each test year, after a volatility is taken off and put back; both sides "
-            "of a difference get the same days. Intervals are studentised and equal-tailed."
+            "of a difference get the same days. Intervals are studentised and equal-tailed. A family of so many claims that "
+            "its correction needs more samples draws more. In markets with storms, a single year's intervals of volatility "
+            "and CVaR cover less often than they say (reports/coverage of the program)."
         ),
         "day_blocks": (
             "Signals and confidences: Student's t over blocks of days at least as long as the label, corrected for labels "

@@ -113,6 +113,14 @@ def test_without_names_what_cannot_be_asked_is_left_out_and_said(planted: Plante
     assert list(json.loads((planted.run / "audits" / "summary.json").read_text())) == ["bounds"]
 
 
+def test_a_plan_that_is_an_ablation_is_not_asked_to_look_ahead(planted: Planted) -> None:
+    planted.json("manifest.json", lambda told: told["plan"].update(stand_ins={"var": "shuffled"}))
+    (result,) = run_audits(planted.run, SMALL, quiet, ("lookahead",))
+    assert result.status == "not applicable"
+    assert "shuffles" in result.reason
+    assert "var" in result.reason
+
+
 def test_its_own_job_is_not_excused(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glassbox_bt.audits.base.AUDITS", {"stability": AUDITS["stability"]})
     planted.json("manifest.json", lambda told: told.update(status="running"))

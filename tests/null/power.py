@@ -266,10 +266,12 @@ def draw(power: pd.DataFrame, place: Path) -> None:
     axes.fill_between(power["mean_difference"], power["low"], power["high"], alpha=0.2, linewidth=0.0)
     axes.plot(power["mean_difference"], power["supported"], marker="o")
     for row in power.itertuples():
-        axes.annotate(f"{row.strength:g}", (row.mean_difference, row.supported), textcoords="offset points", xytext=(6, -12))
+        axes.annotate(
+            f"{row.strength:g}", (row.mean_difference, row.supported), textcoords="offset points", xytext=(-4, 8), ha="right"
+        )
     axes.axhline(0.8, linestyle=":", color="0.4")
     axes.axvline(float(power["smallest_detectable"].mean()), linestyle=":", color="0.4")
-    axes.set_xlabel("Mean difference of Sharpe ratios, stack less sizing only (at the points: correlation with tomorrow)")
+    axes.set_xlabel("Mean difference of Sharpe ratios, stack less sizing only\n(at the points: correlation with tomorrow)")
     axes.set_ylabel("Share of markets with the verdict “supported”")
     axes.set_ylim(-0.03, 1.03)
     axes.set_title("Power rises with the planted edge; dotted: smallest detectable effect at power 0.8", fontsize=9)

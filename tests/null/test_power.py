@@ -15,6 +15,7 @@ from tests.null.informed import Informed
 from tests.null.power import STRENGTHS, band, claims, counted, curve, draw, told
 
 LEVEL = 0.95
+REPORT = Path(__file__).resolve().parents[2] / "reports" / "power"
 
 
 def test_five_markets_support_nothing_and_a_large_edge_is_found() -> None:
@@ -37,13 +38,29 @@ def test_a_hundred_markets(capsys: pytest.CaptureFixture[str]) -> None:
     counts, power = counted(table, LEVEL), curve(table, LEVEL)
     with capsys.disabled():
         sys.stdout.write(f"\n{told(counts, power)}\n")
+    keeps_its_word(counts, power)
+
+
+def test_the_committed_tables_keep_their_word() -> None:
+    counts, power = (pd.read_csv(REPORT / f"{name}.csv") for name in ("counts", "curve"))
+    keeps_its_word(counts, power)
+    noise = pd.read_csv(REPORT / "noise.csv")
+    assert sorted(noise["seed"].unique()) == list(range(100))
+    words = (REPORT / "README.md").read_text(encoding="utf-8")
+    assert all(line in words for line in told(counts, power).splitlines())
+
+
+def keeps_its_word(counts: pd.DataFrame, power: pd.DataFrame) -> None:
+    """No more support on noise than the level allows; more with a larger edge, and enough where enough is promised."""
     assert set(counts["kind"]) == {"rival", "ablation", "signal", "calibration"}
     assert counts["within"].all()
     assert (counts["families"] >= 30).all()  # a stack that does not trade would pass for nothing
-    shares = power["supported"].to_numpy()
-    assert (np.diff(shares) >= -0.05).all()
-    assert shares[0] <= 0.1
-    assert shares[-1] >= 0.9
+    assert list(power["strength"]) == list(STRENGTHS)
+    assert (np.diff(power["supported"]) >= -0.05).all()
+    assert power["supported"].iloc[0] <= 0.1
+    shown = power[power["mean_difference"] >= power["smallest_detectable"]]
+    assert len(shown)
+    assert (shown["supported"] >= 0.6).all()  # of 30 markets; at a power of 0.8, less has a chance of 1 in 100
 
 
 def fake(verdicts: list[str], kind: str = "rival", subject: str = "a", strength: float = float("nan")) -> pd.DataFrame:
