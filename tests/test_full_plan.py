@@ -26,6 +26,21 @@ SPEC: dict[str, dict[str, Any]] = {
         **{"cell": "lstm", "hidden": 64, "layers": 1, "attention": 64, "dropout": 0.2, "sessions": 30},
         **{"learning_rate": 1e-3, "weight_decay": 1e-5, "batch_size": 512, "epochs": 50, "patience": 10, "clip": 1.0},
     },
+    "volatility": {  # section 11
+        **{"hidden": 64, "dropout": 0.2, "batch_size": 512, "epochs": 50, "learning_rate": 1e-3, "patience": 15},
+    },
+    "drawdown": {  # section 12
+        **{"cell": "lstm", "hidden": 64, "layers": 1, "attention": 64, "dropout": 0.2, "sessions": 30, "batch_size": 512},
+        **{"epochs": 50, "learning_rate": 1e-3, "weight_decay": 1e-5, "patience": 10, "clip": 1.0},
+    },
+    "contagion": {  # section 16
+        **{"window": 30, "terms": 4, "blocks": 2, "multi": 13, "dropout": 0.75, "slope": 0.2, "learning_rate": 1e-3},
+        **{"batch_size": 8, "epochs": 100, "patience": 20, "clip": 1.0},
+    },
+    "regime": {  # section 17
+        **{"node": 128, "graph": 64, "classifier": 64, "dropout": 0.2, "learning_rate": 1e-3, "weight_decay": 1e-5},
+        **{"epochs": 80, "patience": 15, "clip": 1.0},
+    },
     "quantitative": {  # section 20
         **{"attention": 32, "hidden": 64, "layers": 2, "dropout": 0.15, "learning_rate": 1e-3},
         **{"batch_size": 1024, "epochs": 40, "patience": 6},
@@ -35,7 +50,7 @@ SPEC: dict[str, dict[str, Any]] = {
         **{"batch_size": 2048, "epochs": 40, "patience": 6},
     },
 }
-LAYERS = ("temporal_encoder", "technical", "quantitative", "fusion")
+LAYERS = ("temporal_encoder", "technical", "volatility", "drawdown", "quantitative", "fusion")
 TRAIN = np.arange(100, 280, dtype=np.int64)
 
 
@@ -110,4 +125,7 @@ def test_one_step_at_full_size(plan: Plan, name: str) -> None:
     assert int(candidate.summary["n_parameters"]) > PARAMETERS[name]
 
 
-PARAMETERS = {"temporal_encoder": 700_000, "technical": 90_000, "quantitative": 7_000, "fusion": 25_000}  # at least
+PARAMETERS = {  # at least
+    **{"temporal_encoder": 700_000, "technical": 90_000, "volatility": 8_000, "drawdown": 90_000, "quantitative": 7_000},
+    "fusion": 25_000,
+}
