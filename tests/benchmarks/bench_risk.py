@@ -67,7 +67,8 @@ def test_an_epoch_and_a_pass(name: str, n_names: int) -> None:
     answers = fitted.predict_many(span)
     passed = process_time() - started
     assert answers.known.any()
-    rows, answered = len(TRAIN) * n_names, int(answers.known.sum())
+    share = float(getattr(module, "rows_share", 1.0))
+    rows, answered = int(share * len(TRAIN) * n_names), int(answers.known.sum())
     print(
         f"\n{name}, {n_names} names, one thread, CPU time"
         f"\nan epoch of {rows:,} name-days     {epoch:8.2f} s  {n_bytes / 1e6:10,.0f} MB made"
