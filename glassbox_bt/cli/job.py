@@ -212,6 +212,7 @@ def _outputs(run: Path) -> list[Path]:
     """Files whose bytes the plan decides; tear-sheets are excluded (their library stamps them)."""
     patterns = (
         *("*.parquet", "*.json", "portfolio/*.parquet", "modules/*/*.parquet", "evaluation/*.parquet"),
+        *("models/*/*/frozen.*", "models/*/*/selection.json"),
         *("ablations/*.parquet", "ablations/*.json", "audits/*.json", "report/chapter/**/*"),
     )
     named = [path for pattern in patterns for path in run.glob(pattern) if path.is_file() and not path.name.startswith(".")]

@@ -73,7 +73,7 @@ class Exceedances:
 def draw_exceedances(figure: Figure, picture: Exceedances, ink: Ink) -> None:
     """Draw on an empty figure of the size of ``picture``."""
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (1.0, 0.5)})
-    figure.subplots_adjust(left=0.145, right=0.95, top=0.875, bottom=0.095, hspace=0.3)
+    figure.subplots_adjust(left=0.145, right=0.925, top=0.875, bottom=0.095, hspace=0.3)
     days = np.array(picture.days, dtype="datetime64[D]")
     for tail, (variable, dash) in zip(picture.tails, LOOKS, strict=False):
         upper.plot(

@@ -104,7 +104,7 @@ def draw_timeline(figure: Figure, picture: Timeline, ink: Ink) -> None:
     """Draw on an empty figure of the size of ``picture``."""
     ratios = (1.0, 0.09, 0.42) if picture.today else (1.0, 0.42)
     panels = figure.subplots(len(ratios), 1, sharex=True, gridspec_kw={"height_ratios": ratios})
-    figure.subplots_adjust(left=0.145, right=0.95, top=0.885, bottom=0.085, hspace=0.45)
+    figure.subplots_adjust(left=0.145, right=0.925, top=0.885, bottom=0.085, hspace=0.45)
     days = np.array(picture.days, dtype="datetime64[D]")
     upper, lower = panels[0], panels[-1]
     _shade(upper, days, picture.said, ink, 1.0)

@@ -1,17 +1,19 @@
 """The tables of a run in the folders, names and column order of the upstream project (spec §25.1), as CSV.
 
 Each table has an allow-list of columns. A column that no module of the run answered is left out; nothing is made up for it.
+Where upstream has another name for a column, the layout says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 
 import pandas as pd
 
+from glassbox_bt.errors import RunFolderError
 from glassbox_bt.runs.artefacts import write_whole
 
 __all__ = ["FIN_GLASSBOX", "Layout", "write_fin_glassbox"]
@@ -30,12 +32,23 @@ ATTENTION = ("top_attention_risk_driver", *(f"risk_attention_{risk}" for risk in
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One table: where it goes, which modules it is joined from (the first decides rows and summary), its columns."""
+    """One table: where it goes, which modules it is joined from (the first decides rows and summary), its columns.
+
+    ``renamed`` gives the house's name of a column to upstream's. ``by_date``: one row a day, for a module whose answer is
+    that of all names of the day.
+    """
 
     folder: str
     stem: str
     modules: tuple[str, ...]
     columns: tuple[str, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    by_date: bool = False
+
+    @property
+    def key(self) -> list[str]:
+        """What tells rows apart, in the order by which they are sorted."""
+        return ["date"] if self.by_date else ["date", "ticker"]
 
 
 FIN_GLASSBOX: tuple[Layout, ...] = (
@@ -55,6 +68,16 @@ FIN_GLASSBOX: tuple[Layout, ...] = (
         ),
     ),
     Layout(
+        "Drawdown",
+        "predictions",
+        ("drawdown",),
+        (
+            *(*KEY, "expected_drawdown_10d", "drawdown_risk_10d", "recovery_days_10d", "confidence_10d"),
+            *("expected_drawdown_30d", "drawdown_risk_30d", "recovery_days_30d", "confidence_30d"),
+            *("drawdown_risk_score", "xai_summary"),
+        ),
+    ),
+    Layout(
         "VarCvar",
         "var_cvar",
         ("var", "cvar"),
@@ -68,6 +91,32 @@ FIN_GLASSBOX: tuple[Layout, ...] = (
             *(*KEY, "liquidity_score", "slippage_estimate_pct", "slippage_estimate_frac", "days_to_liquidate_1M"),
             *("tradable", "dv_score", "vr_score", "to_score", "xai_summary"),
         ),
+    ),
+    Layout(
+        "StemGNN",
+        "contagion_scores",
+        ("contagion",),
+        (
+            *(*KEY, *CONTAGION, *(f"top_influencer_{rank}" for rank in range(1, 11))),
+            *(*(f"influence_{rank}" for rank in range(1, 11)), "neighbour_stress", "xai_summary"),
+        ),
+    ),
+    Layout(
+        "MTGNNRegime",
+        "predictions",
+        ("regime",),
+        (
+            *("date", "pred_regime_id", "pred_regime_label", "confidence", "transition_probability", *PROBS),
+            *("graph_density", "avg_degree_norm", "std_degree_norm", "mean_edge_weight", "max_edge_weight"),
+            *("graph_entropy", "learned_graph_stress", "macro_stress_score", "label_graph_stress_score", "xai_summary"),
+        ),
+        {
+            "regime_label_id": "pred_regime_id",
+            "regime_label": "pred_regime_label",
+            "regime_confidence": "confidence",
+            "rule_graph_stress_score": "label_graph_stress_score",  # a rule's number of the day, and no outcome
+        },
+        by_date=True,
     ),
     Layout(
         "PositionSizing",
@@ -137,13 +186,15 @@ def write_fin_glassbox(run: Path) -> tuple[Path, ...]:
     Raises
     ------
     RunFolderError
-        If the run folder cannot be written to.
+        If the run folder cannot be written to, or a table that has one answer a day holds several.
     """
     root, written = run / "outputs" / "results", list[Path]()
     for layout in FIN_GLASSBOX:
         for place in sorted((run / "modules" / layout.modules[0]).glob("chunk*_*.parquet")):
             chunk, _, split = place.stem.removeprefix("chunk").partition("_")
-            table = _joined(run, layout, place.name).assign(chunk=int(chunk), split=split)
+            table = _joined(run, layout, place.name).rename(columns=layout.renamed).assign(chunk=int(chunk), split=split)
+            if layout.by_date:
+                table = _by_date(table, layout, place)
             written.append(_write(root, layout, table, place.stem))
     for layout, name in ((DECISIONS, "decisions"), (APPROVED, "portfolio/approved")):
         for stem, table in _parts(pd.read_parquet(run / f"{name}.parquet")):
@@ -164,12 +215,24 @@ def _with_new_columns(table: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
     return table.merge(more[[*KEY, *new]], on=KEY, how="left", validate="1:1")
 
 
+def _by_date(table: pd.DataFrame, layout: Layout, place: Path) -> pd.DataFrame:
+    """One row a day: that of the names with an answer, or, where no name has one, why not."""
+    known = table[table["known"]]
+    said = known[[name for name in layout.columns if name in known.columns]].drop_duplicates()
+    twice = said["date"][said["date"].duplicated()]
+    if len(twice):
+        raise RunFolderError(
+            f"{place} should hold one answer a day, but has several on {twice.iloc[0]:%Y-%m-%d}. Run its plan again."
+        )
+    return pd.concat([known, table]).drop_duplicates("date")
+
+
 def _parts(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for (chunk, split), rows in table.groupby(["chunk", "split"], sort=True):
         yield f"chunk{chunk}_{split}", rows
 
 
 def _write(root: Path, layout: Layout, table: pd.DataFrame, stem: str) -> Path:
-    shown = table[[column for column in layout.columns if column in table.columns]].sort_values(["date", "ticker"])
+    shown = table[[column for column in layout.columns if column in table.columns]].sort_values(layout.key)
     path = root / layout.folder / f"{layout.stem}_{stem}.csv"
     return write_whole(path, lambda draft: shown.to_csv(draft, index=False, date_format="%Y-%m-%d", lineterminator="\n"))

@@ -4,6 +4,7 @@ Every value has a *source*, written like an address, and `RunRecord.resolve` tur
 
 - ``manifest.json#/market/name``: a JSON pointer into ``manifest.json``, ``metrics.json``, ``ablations/variants.json``,
   ``audits/summary.json`` or what a fit wrote of itself, ``models/regime/chunk1/frozen.json``;
+- ``models/contagion/chunk1/frozen.safetensors#structure_p``: one number of a fit;
 - ``portfolio/equity.parquet?chunk=1&split=test#mean(exposure)``: rows of a table by equality, then one of
   ``count()``, ``only(column)``, ``first``, ``last``, ``min``, ``max``, ``mean``, ``sum``, ``nunique``;
 - ``derived?chunk=1#name``: a number computed from others by the function of that name in `derived`.
@@ -47,6 +48,7 @@ VARIANTS = "ablations/variants.json"
 AUDITS = "audits/summary.json"
 RESULTS = "ablations/results.parquet"
 DOCUMENTS = (MANIFEST, METRICS, VARIANTS, AUDITS)
+NUMBERS = ".safetensors"
 OF_FITS = re.compile(r"models/\w+/chunk\d+/(?:frozen|selection|training_summary)\.json")
 POOLED = 0  # in the column `chunk`: the test days of all chunks
 STACK = "glassbox"
@@ -228,10 +230,10 @@ class RunRecord:
         return Claim(self.resolve(source), source, style)
 
     def has(self, source: str) -> bool:
-        """Whether there is a value, known or not, at a JSON ``source``."""
+        """Whether there is a value, known or not, at a ``source`` in JSON or among the numbers of a fit."""
         place, pointer = _split(source)
         try:
-            self._pointed(place, pointer)
+            _number_of(self.run / place, pointer) if place.endswith(NUMBERS) else self._pointed(place, pointer)
         except RunFolderError:
             return False
         return True
@@ -253,6 +255,8 @@ class RunRecord:
             if fragment not in DERIVED:
                 raise ContractError(f"There is no derived number `{fragment}`. Known: {', '.join(DERIVED)}.")
             return DERIVED[fragment](self, dict(parse_qsl(place.partition("?")[2])))
+        if place.endswith(NUMBERS):
+            return _number_of(self.run / place, fragment)
         is_document = place.endswith(".json")
         value = self._pointed(place, fragment) if is_document else _aggregate(self.part(place), fragment, source)
         if value is not None and not isinstance(value, bool | int | float | str):
@@ -348,6 +352,17 @@ def _plain(value: Any) -> Value:
     if value is None or value != value:  # noqa: PLR0124
         return None
     return value.item() if hasattr(value, "item") else value  # type: ignore[no-any-return]
+
+
+def _number_of(path: Path, name: str) -> Value:
+    """One number of a fit, by its name."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as numbers:
+            return _plain(numbers.get_tensor(name).item())
+    except (OSError, ValueError, SafetensorError) as missing:
+        raise RunFolderError(f"{path} holds no number `{name}`: {missing}. Run the plan again.") from missing
 
 
 def _read_json(path: Path) -> Any:

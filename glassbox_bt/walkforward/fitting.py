@@ -363,7 +363,8 @@ class ChunkFitter:
         }
 
         def make(folder: Path) -> None:
-            save_decided(folder, decided(module, fit.path, view, self.selection, self._out_of_fold(module.name, oof)))
+            one = decided(module, fit.path, view, self.selection, self._out_of_fold(module.name, oof))
+            save_decided(folder, one, fit.path)
 
         return self.artefacts.get_or_make("decided", key, make)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +105,11 @@ def decided(module: Module, fit: Path, view: TrainView, rule: SelectionPlan, oof
     return Decided(learn(answers, view.labels), variant, losses, int(answers.known.sum()))
 
 
-def save_decided(folder: Path, one: Decided) -> None:
-    """The fit, and ``selection.json`` that says why it is this one."""
+def save_decided(folder: Path, one: Decided, fit: Path) -> None:
+    """What came of a fit, its training beside it, and ``selection.json`` that says why it is this one."""
+    for path in fit.iterdir():
+        if path.is_file() and path.name != "key.json":
+            shutil.copyfile(path, folder / path.name)
     save_fitted(folder, one.fitted.state())
     losses = {name: loss if math.isfinite(loss) else None for name, loss in one.losses.items()}
     told = {"variant": one.variant, "losses": losses, "calibrated_rows": one.calibrated_rows}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors.numpy import save_file
 
 Row = dict[str, Any]
 Days = Mapping[int, np.ndarray[Any, Any]]
@@ -286,7 +287,8 @@ def _write_module(folder: Path, module: str, chunk: int, table: pd.DataFrame) ->
     if module not in VARIANTS:
         return
     frozen = {"variant": VARIANTS[module]} | ({"missing_clauses": MISSING[: 2 - chunk % 2]} if module == "regime" else {})
-    facts = {"frozen": frozen, "training_summary": {"variant": "anchored", "structure_p_value": 0.35}}
-    facts |= {"selection": {"variant": VARIANTS[module], "losses": {}}}
+    if module == "contagion":
+        save_file({"structure_p": np.array([0.35]), "speaks": np.ones(3)}, str(fit / "frozen.safetensors"))
+    facts = {"frozen": frozen, "selection": {"variant": VARIANTS[module], "losses": {}}}
     for name, content in facts.items():
         (fit / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")

@@ -232,6 +232,13 @@ def test_the_two_days_of_the_network_are_those_of_the_rule(section: Section, rec
     assert len(contagion_days(record)) == len(means)
 
 
+def test_whether_neighbours_mattered_is_said_by_chunk(section: Section, changed: Callable[..., Section]) -> None:
+    said = words(part(section, "risk-contagion"))
+    assert "by shuffling them: p 0.350 in Chunk 1, 0.350 in Chunk 2 and 0.350 in Chunk 3." in said
+    made = changed(lambda run, _: [path.unlink() for path in run.glob("models/contagion/*/frozen.safetensors")])
+    assert "by shuffling them" not in words(part(made, "risk-contagion"))
+
+
 def test_thresholds_stand_beside_their_train_quantiles(section: Section, record: RunRecord) -> None:
     shown = table(section, "risk-thresholds-table")
     rows = rows_of(record, "risk_thresholds", chunk=1)

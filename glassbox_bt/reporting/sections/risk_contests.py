@@ -271,7 +271,7 @@ def _selection(record: RunRecord, module: str) -> Table:
         prose("Rows of validation are grey: they were spent on selection, and no verdict uses them."),
         prose(
             "Rows named selection hold the losses that the choice was made by, of all variants on validation; elsewhere "
-            "validation days were answered by the variant that train chose. The loss of RMSE is the squared error."
+            "validation days were answered by the variant that train chose."
         ),
     )
     return Table(f"risk-{module}-selection-table", caption, columns, tuple(groups), notes)

@@ -74,8 +74,8 @@ KNOWN = "known"  # the reason of a row with an answer
 
 
 def fit_source(module: str, chunk: int, file: str, pointer: str = "") -> str:
-    """Source of a value that a fit wrote of itself."""
-    return f"models/{module}/chunk{chunk}/{file}.json#{pointer}"
+    """Source of a value that the fit that answered test wrote of itself, in ``file``."""
+    return f"models/{module}/chunk{chunk}/{file}#{pointer}"
 
 
 def has_columns(record: RunRecord, module: str, chunk: int, columns: Sequence[str]) -> bool:
@@ -101,7 +101,7 @@ def share_answered(record: RunRecord, module: str, chunk: int) -> Claim:
 
 def variant_in_use(record: RunRecord, module: str, chunk: int) -> Claim | None:
     """The variant that answered test: what validation decided, else what train did; None where there are no variants."""
-    for file in ("selection", "training_summary"):
+    for file in ("selection.json", "training_summary.json"):
         source = fit_source(module, chunk, file, "/variant")
         if record.has(source):
             return record.claim(source, "words")

@@ -34,7 +34,7 @@ WHICH = (("stressed", "Stressed"), ("calm", "Calm"))  # keys of the rule, and wo
 INFLUENCERS = 3  # arrows to each name
 PRINTED = 5  # names of a day in the table
 NOBODY = "none"  # in place of an influencer that is not there
-STRUCTURE = "/structure_p_value"
+STRUCTURE = "structure_p"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _structure(record: RunRecord) -> list[Block]:
     """What shuffling the neighbours did on the part of train that no fit learned from."""
     said = []
     for chunk in record.chunks:
-        source = fit_source(MODULE, chunk, "training_summary", STRUCTURE)
+        source = fit_source(MODULE, chunk, "frozen.safetensors", STRUCTURE)
         if record.has(source) and record.resolve(source) is not None:
             said.append(prose(record.claim(source, "p_value"), " in ", chunk_name(record, chunk)))
     if not said:

@@ -143,7 +143,7 @@ def clause_blocks(record: RunRecord) -> list[Block]:
     """Clauses of the rule behind the labels that a chunk's train years could not serve."""
     found: dict[tuple[str, ...], list[int]] = {}
     for chunk in record.chunks:
-        source = fit_source(MODULE, chunk, "frozen")
+        source = fit_source(MODULE, chunk, "frozen.json")
         if record.has(source + CLAUSES):
             missing = record.document(source.removesuffix("#"))[CLAUSES.removeprefix("/")]
             found.setdefault(tuple(map(str, missing)), []).append(chunk)
@@ -163,7 +163,7 @@ def _clauses(record: RunRecord, clauses: tuple[str, ...], chunks: list[int]) -> 
     head = prose(listed([chunk_name(record, chunk) for chunk in chunks]), ": ")
     if not clauses:
         return Item(prose("every clause is served."), head)
-    source = fit_source(MODULE, chunks[0], "frozen", CLAUSES)
+    source = fit_source(MODULE, chunks[0], "frozen.json", CLAUSES)
     said = [record.claim(f"{source}/{place}") for place in range(len(clauses))]
     parts = [prose("; " if place else "", one) for place, one in enumerate(said)]
     return Item(prose("dropped: ", *parts, "."), head)
