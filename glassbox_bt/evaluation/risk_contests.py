@@ -35,6 +35,7 @@ from glassbox_bt.types import FloatArray
 __all__ = ["RISK_CONTESTS", "RiskContest", "RiskResult", "contest_rows", "risk_contests", "selection_rows"]
 
 VALIDATION, TEST = "val", "test"
+REJECTED = "rejected"  # answers for test of the variant that validation did not choose
 EQUAL = "equal"
 
 
@@ -191,8 +192,8 @@ def selection_rows(run: Path, outcomes: Mapping[str, Mapping[int, pd.DataFrame]]
     """Who had the smaller loss on validation, the answering variant or its anchor, and who on test.
 
     * ``variant`` answered this split: on validation the one that train chose, on test the one that validation left in use.
-    * ``winner`` is ``network``, ``anchor`` or ``equal``. They are equal where no residual has earned its place, and where
-      validation put the anchor in use: how the network would have done on test is then not recorded.
+    * ``loss`` is that of the variant with a network, ``anchor_loss`` that of its anchor, whichever of them is in use.
+    * ``winner`` is ``network``, ``anchor`` or ``equal``. They are equal where no residual has earned its place.
     * ``validation_winner_lost`` stands in rows of test; None where one of the two splits has no winner.
     * Rows of measure ``selection`` hold the losses that the choice was made by, in the module's own unit.
 
@@ -228,7 +229,7 @@ def _split_rows(
     rows = []
     for split in (VALIDATION, TEST):
         table = outcomes[split].get(chunk)
-        part = None if table is None else beside(run, of, chunk, split, table)
+        part = None if table is None else beside(run, of, chunk, _answered(run, of.module, chunk, split), table)
         if part is None:
             continue
         means = (float(part.daily(of.loss(one, part.outcome)).mean()) for one in (part.answer, part.rival))
@@ -259,6 +260,12 @@ def _selection_row(
         "winner": EQUAL if loss == anchor else "network" if loss < anchor else ANCHOR,
         "validation_winner_lost": None,
     }
+
+
+def _answered(run: Path, module: str, chunk: int, split: str) -> str:
+    """The table with the network's answers: of test, the one that validation rejected, where it did."""
+    rejected = run / "modules" / module / f"chunk{chunk}_{REJECTED}.parquet"
+    return REJECTED if split == TEST and rejected.exists() else split
 
 
 def _variant(run: Path, module: str, chunk: int, split: str) -> str | None:

@@ -40,15 +40,28 @@ from glassbox_bt.types import Answers, IntArray, Read
 from glassbox_bt.walkforward.answers import ModuleAnswers, Part, load_part, save_part, silent_column
 from glassbox_bt.walkforward.chunks import N_BLOCKS, ChunkDays, chunk_days
 from glassbox_bt.walkforward.fits import digests, identity, is_silence, load_fitted, save_candidate, save_fitted, save_others
-from glassbox_bt.walkforward.selection import chooses, decided, decides, save_decided
+from glassbox_bt.walkforward.selection import chooses, decided, decides, fit_variant, save_decided
 from glassbox_bt.walkforward.stood_in import STOOD_IN_TEXT, refuse_unknown_columns, stood_in
 from glassbox_bt.walkforward.tables import answers_table, write_table
 
-__all__ = ["DECIDED", "ChunkFitter", "FitRecord", "Fold", "digests", "load_fitted", "pages", "save_fitted"]
+__all__ = [
+    "DECIDED",
+    "REJECTED",
+    "UNPRINTED",
+    "ChunkFitter",
+    "FitRecord",
+    "Fold",
+    "digests",
+    "load_fitted",
+    "pages",
+    "save_fitted",
+]
 
 S = TypeVar("S", bound=Span)
 
 MIN_FOLD_SESSIONS = 80  # with members; fewer leave no rows beside a purged hold-out, so the block they would answer abstains
+REJECTED = "rejected"  # answers for test of the variant that train chose and validation did not; nobody reads them below
+UNPRINTED = ("lead", REJECTED)
 DECIDED = N_BLOCKS + 1  # number of the fit that validation decided on
 PAGE = 756  # sessions answered at a time; bounds memory, changes no number
 
@@ -175,10 +188,10 @@ class ChunkFitter:
         if self.stand_ins.get(name, "silent") != "silent":
             parts = self._stood_in(name, module, parts)
         for split, _, made in parts:
-            if split != "lead":
+            if split not in UNPRINTED:
                 self.tables.setdefault((name, split), []).append(made.path / "table.parquet")
         self._remember(name, module, taken.frozen, taken.before)
-        self._offer(name, module, [part for _, part, _ in parts])
+        self._offer(name, module, [part for split, part, _ in parts if split != REJECTED])
         return FitRecord(
             name,
             self.days.number,
@@ -247,11 +260,11 @@ class ChunkFitter:
                 late = len(days) and days[0] > self.days.val[-1]
                 if fold.final and before is fit and late and decides(module, fitted, self.selection):
                     fit = self._decided(module, before, [(part, made) for _, part, made in parts])
-                    fitted, through = load_fitted(module, fit.path), int(self.days.val[-1])
+                    through = int(self.days.val[-1])
                     fits.append({"fold": DECIDED, "digest": fit.digest, "cached": fit.cached, "fitted_through": through})
-                for page in pages(days):
-                    made = self._answer(module, fitted, fit, page, through, split)
-                    parts.append((split, load_part(made.path), made))
+                parts += self._answered(module, fit, days, through, split)
+            if fit is not before and fit_variant(fit.path) != fit_variant(before.path):
+                parts += self._answered(module, before, self.days.test, int(fold.train[-1]), REJECTED)
         return _Taken(fitted, fit.path, before.path, fits, parts)
 
     def schedule(self, name: str) -> Iterator[Fold]:
@@ -378,6 +391,14 @@ class ChunkFitter:
     @staticmethod
     def _train_days(parts: Sequence[tuple[Part, Made]]) -> IntArray:
         return np.concatenate([part.answers.days for part, _ in parts])
+
+    def _answered(
+        self, module: Module, fit: Made, days: IntArray, through: int, split: str
+    ) -> Iterator[tuple[str, Part, Made]]:
+        fitted = load_fitted(module, fit.path)
+        for page in pages(days):
+            made = self._answer(module, fitted, fit, page, through, split)
+            yield split, load_part(made.path), made
 
     def _answer(self, module: Module, fitted: FittedModule, fit: Made, days: IntArray, through: int, split: str) -> Made:
         span = self.span(module, days, self.reach(module.name, days))

@@ -17,7 +17,7 @@ from glassbox_bt.portfolio.ledger import book_in_vectorbt, compare, prove
 from glassbox_bt.runs.artefacts import copy_whole
 from glassbox_bt.types import AnyArray, IntArray
 from glassbox_bt.walkforward.chunks import ChunkDays
-from glassbox_bt.walkforward.fitting import ChunkFitter, FitRecord
+from glassbox_bt.walkforward.fitting import REJECTED, ChunkFitter, FitRecord
 from glassbox_bt.walkforward.tables import join_tables, write_table
 
 __all__ = ["ChunkRecord", "Replay", "booked", "equity_table", "record_chunk", "record_module", "record_run"]
@@ -125,8 +125,10 @@ def _seen_from(run: Path, fit: FitRecord) -> dict[str, Any]:
 
 def record_module(run: Path, fit: FitRecord) -> None:
     """Write the tables and the frozen fit of one module in one chunk."""
-    for split in ("train", "val", "test"):
+    for split in ("train", "val", "test", REJECTED):
         paths = [Path(part["path"]) / "table.parquet" for part in fit.parts if part["split"] == split]
+        if not paths and split == REJECTED:
+            continue
         join_tables(paths, run / "modules" / fit.module / f"chunk{fit.chunk}_{split}.parquet")
     copy_whole(Path(fit.frozen), run / "models" / fit.module / f"chunk{fit.chunk}")
 

@@ -11,7 +11,7 @@ from glassbox_bt.market.store import MarketStore
 from glassbox_bt.plan import Plan
 from glassbox_bt.runs.artefacts import ArtefactStore
 from glassbox_bt.walkforward.answers import load_part
-from glassbox_bt.walkforward.fitting import ChunkFitter
+from glassbox_bt.walkforward.fitting import REJECTED, UNPRINTED, ChunkFitter
 
 __all__ = ["restored_walk", "restored_walks"]
 
@@ -44,8 +44,8 @@ def restored_walk(run: Path, manifest: Mapping[str, Any], plan: Plan, store: Mar
         record, root = mine[name], fitter.artefacts.root
         places = [(part["split"], root / "answers" / part["digest"]) for part in record["parts"]]
         frozen, before = (root.joinpath(*Path(record[which]).parts[-2:]) for which in ("frozen", "before"))
-        fitter.restore(name, frozen, before, [load_part(place) for _, place in places])
+        fitter.restore(name, frozen, before, [load_part(place) for split, place in places if split != REJECTED])
         for split, place in places:
-            if split != "lead":
+            if split not in UNPRINTED:
                 fitter.tables.setdefault((name, split), []).append(place / "table.parquet")
     return fitter

@@ -26,7 +26,7 @@ from glassbox_bt.plan import SelectionPlan
 from glassbox_bt.types import Answers
 from glassbox_bt.walkforward.fits import load_fitted, others, save_fitted
 
-__all__ = ["Decided", "chooses", "decided", "decides", "save_decided"]
+__all__ = ["Decided", "chooses", "decided", "decides", "fit_variant", "save_decided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,7 @@ def decided(module: Module, fit: Path, view: TrainView, rule: SelectionPlan, oof
     TrainingError
         If one variant has a loss on validation and another has none.
     """
-    first = json.loads((fit / "training_summary.json").read_text(encoding="utf-8"))["variant"]
-    fitted, variant, losses = load_fitted(module, fit), str(first), dict[str, float]()
+    fitted, variant, losses = load_fitted(module, fit), fit_variant(fit), dict[str, float]()
     if chooses(module, rule):
         candidates = {variant: fitted, **others(module, fit)}
         loss: Callable[[FittedModule, TrainView], float] = module.validation_loss  # type: ignore[attr-defined]
@@ -103,6 +102,12 @@ def decided(module: Module, fit: Path, view: TrainView, rule: SelectionPlan, oof
         return Decided(fitted, variant, losses, 0)
     answers = fitted.predict_many(view)
     return Decided(learn(answers, view.labels), variant, losses, int(answers.known.sum()))
+
+
+def fit_variant(fit: Path) -> str:
+    """Which variant a fit is: as validation decided, else as train did."""
+    told = fit / "selection.json" if (fit / "selection.json").is_file() else fit / "training_summary.json"
+    return str(json.loads(told.read_text(encoding="utf-8"))["variant"])
 
 
 def save_decided(folder: Path, one: Decided, fit: Path) -> None:

@@ -261,6 +261,27 @@ def test_who_won_validation_and_lost_test(run: tuple[Path, dict[str, dict[int, p
     assert (same["winner"], same["validation_winner_lost"], same["variant"]) == ("equal", None, None)
 
 
+def test_the_network_that_validation_rejected_is_scored_on_test_all_the_same(tmp_path: Path) -> None:
+    outcomes = written(tmp_path, ("test", "val"))
+    place, told = tmp_path / "models" / "volatility" / "chunk1", tmp_path / "modules" / "volatility" / "chunk1_test.parquet"
+    place.mkdir(parents=True)
+    losses = {"anchored": 0.5, "anchor": 0.4}
+    (place / "selection.json").write_text(json.dumps({"variant": "anchor", "losses": losses}), encoding="utf-8")
+    (place / "training_summary.json").write_text(json.dumps({"variant": "anchored"}), encoding="utf-8")
+    network = pd.read_parquet(told)
+    network.to_parquet(told.with_name("chunk1_rejected.parquet"), index=False)
+    network.assign(vol_10d=network["vol_10d_anchor"]).to_parquet(told, index=False)
+    (after,) = [
+        row
+        for row in selection_rows(tmp_path, outcomes)
+        if (row["module"], row["measure"], row["horizon"], row["chunk"], row["split"])
+        == ("volatility", "QLIKE", 10, 1, "test")
+    ]
+    assert after["variant"] == "anchor"
+    assert after["loss"] != after["anchor_loss"]
+    assert after["winner"] in ("network", "anchor")
+
+
 def test_validation_moves_no_contest(tmp_path: Path, found: list[dict[str, Any]]) -> None:
     outcomes = written(tmp_path, ("test", "val"))
     for path in sorted((tmp_path / "modules").rglob("*_val.parquet")):

@@ -22,7 +22,8 @@ from glassbox_bt.plan import SelectionPlan
 from glassbox_bt.runs.artefacts import ArtefactStore
 from glassbox_bt.types import Answers, FloatArray, Kind, Read, Reason, StrArray
 from glassbox_bt.walkforward.answers import load_part
-from glassbox_bt.walkforward.fitting import DECIDED, ChunkFitter
+from glassbox_bt.walkforward.fitting import DECIDED, REJECTED, ChunkFitter
+from glassbox_bt.walkforward.record import record_module
 from tests.audits.walks import LABEL, Reader, subject
 
 BIASES = {"anchored": 0.5, "anchor": 0.0}
@@ -121,6 +122,20 @@ def test_the_variant_that_validation_prefers_answers_test_and_test_alone(tmp_pat
     assert [fit["fold"] for fit in one.walks[0].fits["chooser"]][-2:] == [5, DECIDED]
 
 
+def test_what_validation_rejected_is_answered_apart(tmp_path: Path) -> None:
+    one = walked(tmp_path, SelectionPlan(calibration="out_of_fold"))
+    fitter = one.walks[0].fitter
+    again = ChunkFitter(fitter.store, fitter.stack, fitter.days, ArtefactStore(tmp_path / "artefacts"), seed=5)
+    again.selection = fitter.selection
+    record = {name: again.take(name, lambda _share: None) for name in fitter.stack}["chooser"]
+    (rejected,) = [load_part(Path(part["path"])) for part in record.parts if part["split"] == REJECTED]
+    assert np.array_equal(rejected.answers.days, fitter.days.test)
+    assert rejected.fitted_through == fitter.days.train[-1]
+    assert np.nanmean(rejected.answers.outputs["forecast"]) == pytest.approx(said_on(one, "val"), abs=1e-6)
+    record_module(tmp_path, record)
+    assert (tmp_path / "modules" / "chooser" / "chunk1_rejected.parquet").is_file()
+
+
 def test_probabilities_are_put_right_on_validation_for_test_only(tmp_path: Path) -> None:
     one = walked(tmp_path, SelectionPlan(variant="fixed"))
     assert said_on(one, "test") == pytest.approx(float(np.nanmean(labels_of(one, "val"))), abs=1e-3)
@@ -176,7 +191,7 @@ def test_the_walk_is_taken_up_again_with_both_fits(tmp_path: Path) -> None:
     record = {name: again.take(name, lambda _share: None) for name in fitter.stack}["chooser"]
     assert all(fit["cached"] for fit in record.fits)
     third = dataclasses.replace(again, fitted={}, before={}, answers={}, columns={})
-    parts = [load_part(Path(part["path"])) for part in record.parts]
+    parts = [load_part(Path(part["path"])) for part in record.parts if part["split"] != REJECTED]
     third.restore("chooser", Path(record.frozen), Path(record.before), parts)
     for day, bias in ((int(fitter.days.val[3]), 0.5), (int(fitter.days.test[3]), 0.0)):
         fitted, through = third.answering("chooser", day)
