@@ -1,8 +1,10 @@
 """The attention that a run recorded: of whom, over which slots, and which of them were there to be attended to.
 
 Two kinds: the quantitative analyst's over six risks, in named columns, and that of the sequence modules over sessions, one
-vector per row. A session was there where the answers that the module attends to were known on it; for a module that attends
-to market columns, where any of them was.
+vector per row. Beside them stand the ten strongest influences of a graph, which are no attention over fixed slots.
+
+A session was there where the answers that the module attends to were known on it; for a module that attends to market
+columns, where any of them was.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from glassbox_bt.types import BoolArray, FloatArray, IntArray
 from glassbox_bt.walkforward.answers import ModuleAnswers, load_part
 
 __all__ = [
+    "INFLUENCES",
     "RISK_COLUMNS",
     "STEPS",
     "WINDOWED",
@@ -28,13 +31,15 @@ __all__ = [
     "declared_inputs",
     "known_of",
     "recorded_attention",
+    "recorded_influences",
     "risk_attention",
     "time_attention",
 ]
 
 RISK_COLUMNS = tuple(f"risk_attention_{risk}" for risk in RISKS)
+INFLUENCES = tuple(f"influence_{rank}" for rank in range(1, 11))
 STEPS = 30  # sessions that a sequence module looks back on (A3), unless its settings say otherwise
-WINDOWED = ("technical", "temporal_encoder")
+WINDOWED = ("technical", "temporal_encoder", "drawdown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,19 @@ def recorded_attention(case: Case, splits: tuple[str, ...]) -> Iterator[Attentio
             yield risk_attention(case, part)
         if part.module in WINDOWED and "attention" in part.vectors():
             yield time_attention(case, part)
+
+
+def recorded_influences(case: Case, splits: tuple[str, ...]) -> Iterator[Attention]:
+    """The ten strongest influences on each row as shares of their sum; a row that nobody influences has no slot."""
+    for part in case.parts(splits):
+        if set(INFLUENCES) <= set(part.columns):
+            table = part.read(["date", "ticker", "known", *INFLUENCES])
+            table = table[known_in(table)].reset_index(drop=True)
+            weights = table[list(INFLUENCES)].to_numpy(dtype=np.float64)
+            total = weights.sum(axis=1, keepdims=True)
+            shares = np.divide(weights, total, out=np.zeros(weights.shape), where=total > 0.0)
+            rows, there = table[["date", "ticker"]], weights > 0.0
+            yield Attention(part.module, part.chunk, part.split, rows, shares, there, INFLUENCES, len(INFLUENCES))
 
 
 def risk_attention(case: Case, part: Part) -> Attention:

@@ -1,8 +1,11 @@
 """Does every number lie where its kind may lie, and do shares add up? Audit A2.
 
 1. Output names say their unit, so they say their range: `ranges.RANGES`. A column without a declared range is listed.
-2. Identities: probabilities and branch weights add up to 1, a percentage is 100 times its fraction, expected shortfall is
-   no milder than value at risk, a longer drawdown no smaller than a shorter.
+2. Identities: probabilities (the rivals' too) and branch weights add up to 1, influences to no more; a percentage is 100
+   times its fraction, expected shortfall no milder than value at risk, a longer drawdown or a higher quantile of it no
+   smaller.
+3. The label that a row names is the one with the largest probability.
+Chances of an extreme loss need not grow with the horizon: each horizon has a bar of its own.
 """
 
 from __future__ import annotations
@@ -21,20 +24,36 @@ from glassbox_bt.types import AnyArray
 __all__ = ["QUESTION", "audit_bounds"]
 
 QUESTION = "Does every number lie in its legal range, and do shares add up?"
+REGIMES = ("calm", "volatile", "crisis", "rotation")
 SHARES, PERCENT = 1e-4, 1e-3
 SUMS = {
     "action probabilities": ("learned_sell_prob", "learned_hold_prob", "learned_buy_prob"),
     "branch weights": ("learned_quantitative_weight", "learned_qualitative_weight"),
-    "regime probabilities": ("prob_calm", "prob_volatile", "prob_crisis", "prob_rotation"),
+    **{
+        f"regime probabilities{ending}": tuple(f"prob_{name}{ending}" for name in REGIMES)
+        for ending in ("", "_raw", "_base_rate", "_persistence", "_vix_rule", "_markov_switching", "_anchor", "_anchor_raw")
+    },
     "volatility regime probabilities": ("regime_probs_low", "regime_probs_medium", "regime_probs_high"),
+    "shares of the volatility forecast": ("share_garch", "share_recent", "share_embedding"),
 }
+AT_MOST_ONE = {"influences": tuple(f"influence_{rank}" for rank in range(1, 11))}
+LIKELIEST = (  # probabilities by the word of `regime_label`
+    {name: f"prob_{name}" for name in REGIMES},
+    {name: f"regime_probs_{name}" for name in ("low", "medium", "high")},
+)
 OF = {"final_position_pct": "final_position_fraction", "recommended_capital_pct": "recommended_capital_fraction"}
+DEPTHS = ("expected_drawdown", "drawdown_q50", "drawdown_q90")
 ORDERED = (  # smaller or equal, larger
     ("cvar_95", "var_95"),
     ("cvar_99", "var_99"),
     ("cvar_99", "cvar_95"),
     ("var_99", "var_95"),
-    ("expected_drawdown_10d", "expected_drawdown_30d"),
+    *((f"{what}_10d{end}", f"{what}_30d{end}") for what in DEPTHS for end in ("", "_anchor")),
+    *(
+        (f"drawdown_q50_{days}d{end}", f"drawdown_q90_{days}d{end}")
+        for days in (10, 30)
+        for end in ("", "_anchor", "_bucket")
+    ),
 )
 
 
@@ -94,7 +113,27 @@ def _identities(where: Where, table: pd.DataFrame) -> Iterator[Check]:
         if percent in table.columns and fraction in table.columns:
             off = (table[percent] - 100.0 * table[fraction]).abs().to_numpy(dtype=np.float64)
             yield where.check("percent", percent, off > PERCENT)
+    for what, names in AT_MOST_ONE.items():
+        if set(names) <= set(table.columns):
+            total = table[list(names)].to_numpy(dtype=np.float64).sum(axis=1)
+            yield where.check(what, names[0], total > 1.0 + SHARES, lambda i, total=total: f"they add up to {total[i]:g}")  # type: ignore[misc]
     yield from _orders(where, table)
+    yield from _labels(where, table)
+
+
+def _labels(where: Where, table: pd.DataFrame) -> Iterator[Check]:
+    """The named label is the likeliest; of equals any may be named."""
+    for names in LIKELIEST:
+        if "regime_label" in table.columns and set(names.values()) <= set(table.columns):
+            yield _likeliest(where, table["regime_label"], names, table[list(names.values())].to_numpy(dtype=np.float64))
+
+
+def _likeliest(where: Where, label: pd.Series, names: dict[str, str], chances: AnyArray) -> Check:
+    place = label.map({word: at for at, word in enumerate(names)}).to_numpy(dtype=np.float64)
+    told, known = np.isfinite(place), np.isfinite(chances).all(axis=1)
+    own = chances[np.arange(len(label)), np.where(told, place, 0.0).astype(np.int64)]
+    wrong = known & (~told | (own < chances.max(axis=1)))
+    return where.check("label is the likeliest", "regime_label", wrong, lambda i: f"{label.iloc[i]} is named")
 
 
 def _orders(where: Where, table: pd.DataFrame) -> Iterator[Check]:

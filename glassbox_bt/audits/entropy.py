@@ -3,7 +3,8 @@
 1. Entropy of a row: -sum a ln a over the slots that were there, divided by ln of their number; undefined for fewer than two.
    Its exponential before that division is the effective number of slots.
 2. Mean, 5th and 95th percentile for each module, chunk and split; by regime and by thirds of the names' risk in the details.
-3. *Collapsed* where the normalised entropy is under 0.10 on more than half of the rows, *uninformative* where it is over
+3. Of a graph, the weights are those of the ten strongest influences on a name, which is all that the record holds.
+4. *Collapsed* where the normalised entropy is under 0.10 on more than half of the rows, *uninformative* where it is over
    0.99 on more than nine rows in ten: then the weights say nothing about the row.
 
 Entropy tells how concentrated attention is, not whether it is faithful.
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from glassbox_bt.audits.attention_weights import Attention, recorded_attention
+from glassbox_bt.audits.attention_weights import INFLUENCES, Attention, recorded_attention, recorded_influences
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Metric, Progress, not_asked
 from glassbox_bt.audits.case import SPLITS, Case, keys_of
 from glassbox_bt.audits.rows import Where
@@ -47,15 +48,16 @@ def audit_entropy(case: Case, settings: AuditSettings, progress: Progress) -> Au
     checks: list[Check] = []
     metrics: list[Metric] = []
     groups: list[dict[str, Any]] = []
-    for attention in recorded_attention(case, SPLITS):
+    for attention in (*recorded_attention(case, SPLITS), *(recorded_influences(case, SPLITS) if case.whole else ())):
         progress("entropy", 0.0)
         normalised, effective = entropies(attention)
+        column = "influence" if attention.names == INFLUENCES else "attention"
         if not np.isfinite(normalised).any():
-            checks.append(not_asked("entropy", attention.module, "attention", "no row has two slots", attention.chunk))
+            checks.append(not_asked("entropy", attention.module, column, "no row has two slots", attention.chunk))
             continue
         verdict, detail = _verdict(normalised)
         where = Where(attention.module, attention.chunk, attention.split, attention.rows)
-        checks.append(where.fault("entropy", "attention", detail, hard=False))
+        checks.append(where.fault("entropy", column, detail, hard=False))
         metrics += _metrics(attention, normalised, effective, verdict)
         groups += _by_group(case, attention, normalised)
     if not checks:
@@ -75,10 +77,11 @@ def _verdict(normalised: FloatArray) -> tuple[str, str]:
 
 def _metrics(one: Attention, normalised: FloatArray, effective: FloatArray, verdict: str) -> Iterator[Metric]:
     low, high = np.nanquantile(normalised, [0.05, 0.95])
+    what = "influence" if one.names == INFLUENCES else "attention"
     figures = (
-        ("attention entropy, mean", float(np.nanmean(normalised)), IN_WORDS, verdict),
-        ("attention entropy, 5th percentile", float(low), None, "reported"),
-        ("attention entropy, 95th percentile", float(high), None, "reported"),
+        (f"{what} entropy, mean", float(np.nanmean(normalised)), IN_WORDS, verdict),
+        (f"{what} entropy, 5th percentile", float(low), None, "reported"),
+        (f"{what} entropy, 95th percentile", float(high), None, "reported"),
         ("effective number of slots, mean", float(np.mean(effective)), None, "reported"),
     )
     for name, value, threshold, said in figures:

@@ -2,7 +2,7 @@
 
 A phrase holds one ``{}``, the number, among the words around it; other numbers are written ``#``. ``{}%`` and ``{} percent``
 print a fraction. A source is a column; ``=10`` that very number; ``-column`` its opposite, ``|column|`` its size. A number
-that no phrase covers has no source, so nothing can be said for it.
+that no phrase covers has no source, so nothing can be said for it. Names of neighbours are written ``name`` (`summaries`).
 """
 
 from __future__ import annotations
@@ -41,6 +41,35 @@ _ACTIONS = {name: name for name in ("SELL", "HOLD", "BUY")}
 _CAPITAL = {name: name.capitalize() for name in _ACTIONS}
 _SMALL = {name: name.lower() for name in _ACTIONS}
 
+_VOLATILITY = (
+    ("forecast {}% a year", "vol_10d"),
+    ("a year over {} sessions", "=10"),
+    ("and {}% over", "vol_30d"),
+)
+_GARCH = (
+    *_VOLATILITY,
+    ("% over {}, after", "=30"),
+    ("after {}% realised", "recent_vol"),
+    ("realised in {} sessions", "=21"),
+    ("Persistence {},", "persistence"),
+    ("estimated {} sessions ago", "refit_age"),
+)
+_PUSHED = {  # what moved a forecast, in the words of volatility and of drawdown
+    "garch": ("The GARCH forecast", "the GARCH forecast"),
+    "recent": ("Recent realised volatility", "recent realised volatility"),
+    "embedding": ("The shape of the last 30 sessions", "the shape of the last sessions"),
+}
+_THIRDS = ("low", "medium", "high")
+_CHANCES = ("contagion_5d", "=5", "contagion_20d", "=20", "contagion_60d", "=60")
+_LOSS = "extreme loss #% within #, #% within #, #% within # sessions"
+
+
+def _chance(place: int) -> str:
+    """The phrase of the three chances and their horizons in which the number at one place is asked for."""
+    parts = _LOSS.split("#")
+    return "#".join(parts[: place + 1]) + "{}" + "#".join(parts[place + 1 :])
+
+
 PHRASES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
     {
         "temporal_encoder": (
@@ -58,15 +87,60 @@ PHRASES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
             ("{}% of its attention", "attention_top"),
             ("Reliability {}.", "trend_reliability"),
         ),
+        "garch": _GARCH,
         "volatility": (
-            ("forecast {}% a year", "vol_10d"),
-            ("a year over {} sessions", "=10"),
-            ("and {}% over", "vol_30d"),
-            ("% over {}, after", "=30"),
-            ("after {}% realised", "recent_vol"),
-            ("realised in {} sessions", "=21"),
-            ("Persistence {},", "persistence"),
-            ("estimated {} sessions ago", "refit_age"),
+            *_GARCH,
+            ("% over {}, most", "=30"),
+            *(
+                (f"in the {third} third of the train years (probability {{}}%)", f"regime_probs_{third}")
+                for third in _THIRDS
+            ),
+            ("last {} sessions counts", "=30"),
+            *(
+                (f"{words.replace('30', '#')} counts most and {verb} it by {{}}%.", f"{sign}effect_{group}")
+                for group, (words, _) in _PUSHED.items()
+                for verb, sign in (("raises", ""), ("lowers", "-"))
+            ),
+            ("Confidence {}.", "confidence"),
+        ),
+        "drawdown": (
+            ("Expected drawdown {}% over", "expected_drawdown_10d"),
+            ("% over {} sessions and", "=10"),
+            ("sessions and {}% over", "expected_drawdown_30d"),
+            ("% over {}; risk", "=30"),
+            ("risk of {}% or more", "=0.08"),
+            ("or more {}%,", "drawdown_risk_30d"),
+            ("score {}.", "drawdown_risk_score"),
+            *(
+                (f"Most of all {words} {verb} it, by {{}}%.", f"{sign}effect_{group}")
+                for group, (_, words) in _PUSHED.items()
+                for verb, sign in (("deepens", ""), ("softens", "-"))
+            ),
+            ("Recovery {} of", "recovery_days_30d"),
+            ("of {} sessions, confidence", "=30"),
+            ("confidence {}.", "confidence_30d"),
+            ("attention: today, {}%.", "attention_top"),
+            ("attention: {} sessions ago", "attention_ago"),
+            ("sessions ago, {}%.", "attention_top"),
+        ),
+        "contagion": (
+            *((_chance(at), source) for at, source in enumerate(_CHANCES)),
+            ("own history alone says {}% for", "own_history_20d"),
+            ("% for {}.", "=20"),
+            ("by weight: name {}%", "influence_1"),
+            ("by weight: name #%, name {}%", "influence_2"),
+            ("by weight: name #%, name #%, name {}%", "influence_3"),
+            ("this week hold {}% of the weights", "neighbour_stress"),
+            ("an extreme loss over {} sessions is", "=5 20 60"),
+            ("the chance over {} sessions.", "=20"),
+        ),
+        "regime": (
+            ("over the next {} sessions", "=20"),
+            *((f"{name} {{}}%", f"prob_{name}") for name in ("calm", "volatile", "crisis", "rotation")),
+            ("has chance {}%.", "transition_probability"),
+            ("Market volatility {}% a year", "market_vol_21d"),
+            ("a year, drawdown {}%,", "market_drawdown_63d"),
+            ("graph stress {}.", "learned_graph_stress"),
         ),
         "var": (
             ("Value at risk of {} observed days", "window_size"),
@@ -143,7 +217,11 @@ DRIVERS: Mapping[str, str] = MappingProxyType(  # how each text names what drove
     {
         "temporal_encoder": r"attends most to (today|the session)",
         "technical": r"counts most|looked most at",
-        "volatility": r"realised volatility carries|long-run level|fading of recent shocks",
+        "garch": r"realised volatility carries|long-run level|fading of recent shocks",
+        "volatility": r"counts most|realised volatility carries|long-run level|fading of recent shocks",
+        "drawdown": r"Most of all ",
+        "contagion": r"Strongest influences by weight|No neighbour influences|Most of all ",
+        "regime": r"Most of all, ",
         "var": r"tail loss is",
         "cvar": r"tail holds",
         "liquidity": r"is the sum of money traded|No driver stands behind it",
@@ -155,6 +233,17 @@ DRIVERS: Mapping[str, str] = MappingProxyType(  # how each text names what drove
 )
 WORDS: Mapping[str, tuple[Said, ...]] = MappingProxyType(
     {
+        "volatility": (
+            Said(r"in the (\w+) third", "regime_label", {}),
+            Said(r"\. ([A-Za-z# ]+) counts most", "top_effect", {k: w[0].replace("30", "#") for k, w in _PUSHED.items()}),
+        ),
+        "drawdown": (
+            Said(r"Most of all ([A-Za-z ]+) (?:deepens|softens)", "top_effect", {k: w[1] for k, w in _PUSHED.items()}),
+        ),
+        "regime": (
+            Said(r"^Most likely (\w+) over", "regime_label", {}),
+            Said(r"Today counts as (\w+);", "nowcast_regime", {}),
+        ),
         "quantitative": (
             Said(r"^(SELL|HOLD|BUY) on", "quantitative_recommendation", _ACTIONS),
             Said(r"an? (\w+) risk score", "quantitative_risk_state", {}),

@@ -1,7 +1,8 @@
 """Rows of a learned module, put to its final fit with inputs that were moved a little.
 
 Every draw of every row becomes a name of its own in one made-up session, so that a module answers all of them in one call.
-A module's rows do not see each other, or `stability` finds that the unmoved ones are not answered as recorded.
+A module's rows do not see each other, or `stability` finds that the unmoved ones are not answered as recorded. Modules whose
+answer to a name rests on the whole cross-section of its day cannot be asked in this way: `NOT_BY_ROWS` says why.
 """
 
 from __future__ import annotations
@@ -21,9 +22,15 @@ from glassbox_bt.modules._attribution import RISKS
 from glassbox_bt.modules._formulas import Thresholds
 from glassbox_bt.types import AnyArray, FloatArray, IntArray
 
-__all__ = ["Drawn", "Probe", "drawn_rows", "moved", "probes"]
+__all__ = ["NOT_BY_ROWS", "Drawn", "Probe", "drawn_rows", "moved", "probes"]
 
 FAR = 0.02  # from every threshold
+NOT_BY_ROWS = {
+    "contagion": "its answer to a name rests on the returns of all names of the day, so its rows cannot be moved one by one",
+    "regime": "its answer is one of the whole market, so its rows cannot be moved one by one",
+}
+EFFECTS = tuple(f"log_effect_{group}" for group in ("garch", "recent", "embedding"))
+THIRDS = tuple(f"regime_probs_{third}" for third in ("low", "medium", "high"))
 Rows = Mapping[str, AnyArray]  # output to (n_rows,) or (n_rows, k)
 
 
@@ -80,6 +87,13 @@ def probes(rules: Rules) -> Mapping[str, Probe]:
             action=lambda rows: np.digitize(rows["trend_score"], trend),
             margin=lambda rows: _far(rows, {"trend_score": trend}),
         ),
+        "volatility": Probe(EFFECTS, signed=True, action=lambda rows: rows["regime_id"], margin=_ahead),
+        "drawdown": Probe(
+            EFFECTS,
+            signed=True,
+            action=lambda rows: rows["drawdown_risk_score"] >= rules.drawdown_risk,
+            margin=lambda rows: _far(rows, {"drawdown_risk_score": (rules.drawdown_risk,)}),
+        ),
         "quantitative": Probe(
             tuple(f"risk_attention_{risk}" for risk in RISKS),
             action=lambda rows: rows["quantitative_recommendation"],
@@ -92,6 +106,12 @@ def probes(rules: Rules) -> Mapping[str, Probe]:
             margin=lambda rows: np.minimum(_far(rows, fusion), _undecided(rows)),
         ),
     }
+
+
+def _ahead(rows: Rows) -> FloatArray:
+    """How much more probable the likeliest third of volatility is than the next."""
+    ranked = np.sort(np.stack([rows[name] for name in THIRDS], axis=-1), axis=-1)
+    return np.asarray(ranked[..., -1] - ranked[..., -2])
 
 
 def _undecided(rows: Rows) -> FloatArray:

@@ -14,28 +14,33 @@ BELOW, ABOVE = 1e-9, 1e-5  # how far outside still counts as inside: rounding
 # The first pattern that fits decides.
 RANGES: tuple[tuple[str, float, float], ...] = (
     (r"^order_fraction$|_impact(_score)?$|^risk_delta_", -1.0, 1.0),
-    (r"_raw$|_standing$|_contribution$", -np.inf, np.inf),  # forecasts before they are put on a scale
+    (r"^(prob|contagion|own_history|transition_probability)_.*raw$", 0.0, 1.0),  # chances before calibration
+    (r"_raw$|_standing$|_contribution$|^log_effect_", -np.inf, np.inf),  # forecasts before they are put on a scale
     (r"(^|_)prob(_|$)|(^|_)probs_|(^|_)confidence(_|$)|_risk_score$|_available$|(_|^)weight$", 0.0, 1.0),
     (r"^(trend_score|timing_rule_score|move_intensity|trend_reliability|(dv|vr|to)_score)$", 0.0, 1.0),
     (r"^(liquidity_score|tradable|branch_signal_agreement|branch_weight_dominance|exposure)$", 0.0, 1.0),
     (r"^(rule_changed_action|exit_blocked|hard_cap_applied)$", 0.0, 1.0),
     (r"^risk_attention_|_multiplier$|_fraction(_of_max)?$|_hard_cap$|^max_single_stock_exposure$|^attention$", 0.0, 1.0),
-    (r"^contagion_\d+d$|^drawdown_risk_\d+d$|^scaling_factor$|^(fusion|quantitative)_rule_.*score$", 0.0, 1.0),
+    (r"^(contagion|own_history|base_rate)_\d+d$|^influence_\d+$|^network_speaks$|^share_|_rank$", 0.0, 1.0),
+    (r"^drawdown_risk_\d+d(_anchor|_bucket)?$|^scaling_factor$|^(fusion|quantitative)_rule_.*score$", 0.0, 1.0),
     (r"_signal$|^(momentum_score|technical_direction_score|qualitative_score|mean_sentiment_score)$", -1.0, 1.0),
     (r"_strength$|^risk_budget_used$|^confidence_product$", 0.0, 1.0),
     (r"^branch_signal_disagreement$", 0.0, 2.0),
     (r"_pct$", 0.0, 100.0),
-    (r"^expected_drawdown_\d+d$", 0.0, 0.8),
+    (r"^(expected_drawdown|drawdown_q[59]0)_\d+d(_anchor|_bucket)?$", 0.0, 0.8),
     (r"^c?var_\d+$", -np.inf, 0.0),
-    (r"(^|_)vol(_\d+d)?$", 0.0, 5.0),
+    (r"(^|_)vol(_\d+d)?(_anchor)?$", 0.0, 5.0),
     (
-        r"^days_to_|^slippage_|_count(_\d+)?$|^tail_ratio_|^window_size$|_age$|_error$|^recovery_days_|_sessions$|_needed$",
+        r"^days_to_|^slippage_|_count(_\d+)?$|^tail_ratio_|^window_size$|_age$|_error$|_sessions$|_needed$",
         0.0,
         np.inf,
     ),
     (r"^persistence$", 0.0, 1.0),
     (r"(^|_)probability(_|$)|^graph_|_degree_norm$|_stress(_score)?$|^market_drawdown_", 0.0, 1.0),
+    (r"^recovery_days_10d$", 0.0, 10.0),
+    (r"^recovery_days_30d$", 0.0, 30.0),
     (r"^regime_label_id$", 0.0, 3.0),
+    (r"^regime_id$", 0.0, 2.0),  # thirds of volatility
     (r"^missing_clauses$", 0.0, 8.0),
     (r"^market_return_", -np.inf, np.inf),
     (r"^(equity|costs|traded)$", 0.0, np.inf),

@@ -35,7 +35,9 @@ CHECKS = ("length", "content", "numbers", "plain", "reading ease")
 READABLE = 0.95
 WORDS_RANGE = (8, 60)
 EASE, GRADE = 30.0, 14.0
-SCORE = re.compile(r"\b(buy|sell|hold|score|signal|trend|forecast|risk|shortfall|allows|off by|permitted)\b", re.IGNORECASE)
+SCORE = re.compile(
+    r"\b(buy|sell|hold|score|signal|trend|forecast|risk|chance|shortfall|allows|off by|permitted)\b", re.IGNORECASE
+)
 ANY_DRIVER = re.compile(r"\b(driver|because|most|leading|main|due to)\b", re.IGNORECASE)
 UNKNOWN = re.compile(r"\b(unknown|no answer|no size|silent|know nothing|no text event)\b", re.IGNORECASE)
 RAW = re.compile(r"_|\b(nan|NaN|None|inf|null)\b")
@@ -85,7 +87,7 @@ def _copies(case: Case, group: Group) -> Iterator[Check]:
 def _marks(case: Case, one: Summaries) -> _Marks:
     n = len(one.table)
     marks = _Marks(np.zeros((5, n), dtype=bool), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool), {}, set())
-    for sentence in taken_apart(one.table[one.text]):
+    for sentence in taken_apart(one.told):
         rows, skeleton = sentence.rows, sentence.skeleton
         low, high = WORDS_RANGE
         marks.good[0, rows] = low <= len(skeleton.split()) <= high

@@ -17,7 +17,7 @@ import pandas as pd
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress
 from glassbox_bt.audits.case import KEY, SPLITS, Case, Group, Part, keys_of
 from glassbox_bt.audits.rows import Where
-from glassbox_bt.audits.schemas import A5, APPROVED, DECISIONS, LABELLED, MODULES, NOT_LABELS, TableSchema, faults
+from glassbox_bt.audits.schemas import A5, APPROVED, DECISIONS, LABELLED, MODULES, NOT_LABELS, TOGETHER, TableSchema, faults
 from glassbox_bt.modules._attribution import RISKS
 from glassbox_bt.types import IntArray
 
@@ -114,6 +114,7 @@ def _module_checks(case: Case, part: Part) -> Iterator[Check]:
     schema = MODULES.get(part.module)
     if schema is not None:
         yield from _columns(where, schema)
+        yield from _together(where)
     else:  # a module that the specification does not know promises this much
         lacking = [name for name in (*KEY, "known", "reason", "xai_summary") if name not in table.columns]
         yield where.fault("columns", "all", f"`{lacking[0]}` is missing" if lacking else "")
@@ -123,6 +124,15 @@ def _module_checks(case: Case, part: Part) -> Iterator[Check]:
     if part.split == SPLITS[0]:  # learned modules answer whole blocks of train, the first ones not at all (R4)
         days = days[np.isin(case.store.dates[days], table["date"].to_numpy().astype("datetime64[D]"))]
     yield _complete(case, where, days)
+
+
+def _together(where: Where) -> Iterator[Check]:
+    """Columns that only one variant of a module has are all there, or none of them."""
+    for names in TOGETHER.get(where.module, ()):
+        there = [name for name in names if name in where.rows.columns]
+        lacking = [name for name in names if name not in where.rows.columns]
+        torn = f"`{lacking[0]}` is missing, and `{there[0]}` is there" if there and lacking else ""
+        yield where.fault("columns of a variant", lacking[0] if torn else names[0], torn)
 
 
 def _pooled(case: Case, group: Group) -> Iterator[Check]:

@@ -1,7 +1,8 @@
 """Columns of every table that a run writes: those of spec §25.1, then what the house adds; an allow-list (D-FUS-09).
 
 A name with ``?`` may be absent: the module abstains from it in some settings, or its source is silent. Types are ``f``
-number, ``s`` text, ``b`` flag (0, 1 or boolean), ``i`` whole number, ``v`` one vector per row.
+number, ``s`` text, ``b`` flag (0, 1 or boolean), ``i`` whole number, ``v`` one vector per row. What only one variant of a
+module has comes whole or not at all: `TOGETHER`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from glassbox_bt.modules._attribution import RISKS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["A5", "APPROVED", "DECISIONS", "LABELLED", "MODULES", "NOT_LABELS", "TableSchema", "faults"]
+__all__ = ["A5", "APPROVED", "DECISIONS", "LABELLED", "MODULES", "NOT_LABELS", "TOGETHER", "TableSchema", "faults"]
 
 LABELLED = r"^(target|true|future|forward|label)_"
 NOT_LABELS = ("target_weight",)  # the weight that an order aims at; no outcome
@@ -58,6 +59,26 @@ def _chances(ending: str) -> str:
     return " ".join(f"prob_{name}{ending}:f" for name in ("calm", "volatile", "crisis", "rotation"))
 
 
+def _quantiles(ending: str) -> str:
+    """Expected drawdown, its median and upper decile, and the risk, over both horizons."""
+    kinds = ("expected_drawdown", "drawdown_q50", "drawdown_q90", "drawdown_risk")
+    return " ".join(f"{kind}_{days}d{ending}:f" for days in (10, 30) for kind in kinds)
+
+
+_GARCH = "vol_10d:f vol_30d:f garch_vol:f recent_vol:f ewma_vol:f"
+_LEARNED_VOLATILITY = (  # what a GARCH forecast under the same name does not have
+    *("regime_id", "regime_label", "regime_probs_low", "regime_probs_medium", "regime_probs_high", "confidence"),
+    *("garch_vol_30d", "har_vol_10d", "har_vol_30d", "vol_10d_anchor", "vol_30d_anchor"),
+    *(f"{what}_{group}" for what in ("log_effect", "share") for group in ("garch", "recent", "embedding")),
+)
+_INFLUENCERS = tuple(f"top_influencer_{rank}" for rank in range(1, 11))
+_INFLUENCES = tuple(f"influence_{rank}" for rank in range(1, 11))
+TOGETHER: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
+    {
+        "volatility": (_LEARNED_VOLATILITY, ("persistence", "refit_age")),
+        "contagion": ((*_INFLUENCERS, *_INFLUENCES, "neighbour_stress"),),  # the anchor alone looks at no neighbour
+    }
+)
 MODULES: Mapping[str, TableSchema] = MappingProxyType(
     {
         "temporal_encoder": _module("embedding:v attention:v reconstruction_error:f"),
@@ -65,19 +86,30 @@ MODULES: Mapping[str, TableSchema] = MappingProxyType(
             "trend_score:f momentum_score:f move_intensity:f timing_confidence:f "
             "trend_raw:f trend_anchor_raw:f momentum_raw:f timing_raw:f timing_rule_score:f trend_reliability:f attention?:v"
         ),
+        "garch": _module(f"{_GARCH} persistence:f refit_age:f"),
         "volatility": _module(
-            "vol_10d:f vol_30d:f regime_id?:f regime_label?:s regime_probs_low?:f regime_probs_medium?:f "
-            "regime_probs_high?:f confidence?:f garch_vol:f recent_vol:f ewma_vol?:f persistence?:f refit_age?:f"
+            f"{_GARCH} persistence?:f refit_age?:f "
+            + " ".join(f"{name}?:{'s' if name == 'regime_label' else 'f'}" for name in _LEARNED_VOLATILITY)
         ),
         "drawdown": _module(
-            "expected_drawdown_10d:f drawdown_risk_10d:f recovery_days_10d:f confidence_10d:f expected_drawdown_30d:f "
-            "drawdown_risk_30d:f recovery_days_30d:f confidence_30d:f drawdown_risk_score:f"
+            f"{_quantiles('')} recovery_days_10d:f confidence_10d:f recovery_days_30d:f confidence_30d:f "
+            f"drawdown_risk_score:f drawdown_risk_rank:f {_quantiles('_anchor')} {_quantiles('_bucket')} "
+            "log_effect_garch:f log_effect_recent:f log_effect_embedding:f network_speaks:f attention?:v"
         ),
         "var": _module("var_95:f var_99:f window_size:f ranked_sessions?:f not_worse_sessions?:f"),
         "cvar": _module("cvar_95:f cvar_99:f tail_ratio_95:f tail_ratio_99:f tail_count_95:f tail_count_99:f tail_worst?:f"),
         "liquidity": _module(
             "liquidity_score:f slippage_estimate_pct:f slippage_estimate_frac:f days_to_liquidate_1M:f tradable:f "
             "dv_score?:f vr_score?:f to_score?:f dollar_volume_needed?:f"
+        ),
+        "contagion": _module(
+            "contagion_risk_score:f contagion_risk_raw:f "
+            + " ".join(f"{name}_{days}d:f" for name in ("contagion", "own_history", "base_rate") for days in (5, 20, 60))
+            + " "
+            + " ".join(f"{name}_{days}d_raw:f" for name in ("contagion", "own_history") for days in (5, 20, 60))
+            + " "
+            + " ".join([*(f"{name}?:s" for name in _INFLUENCERS), *(f"{name}?:f" for name in _INFLUENCES)])
+            + " neighbour_stress?:f"
         ),
         "regime": _module(
             f"regime_label_id:f regime_label:s regime_confidence:f transition_probability:f {_chances('')} "

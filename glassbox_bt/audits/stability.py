@@ -19,7 +19,7 @@ import numpy as np
 
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Metric, Progress, not_asked
 from glassbox_bt.audits.case import NO_RUN, Case
-from glassbox_bt.audits.probes import Drawn, Probe, drawn_rows, moved, probes
+from glassbox_bt.audits.probes import NOT_BY_ROWS, Drawn, Probe, drawn_rows, moved, probes
 from glassbox_bt.audits.subject import Walk
 from glassbox_bt.types import AnyArray, FloatArray
 
@@ -53,8 +53,8 @@ def audit_stability(case: Case, settings: AuditSettings, progress: Progress) -> 
 
 def _module(walk: Walk, name: str, probe: Probe | None, how: tuple[int, AuditSettings]) -> tuple[list[Check], list[Metric]]:
     seed, settings = how
-    if probe is None or not set(probe.phi) <= set(walk.fitter.answers[name].outputs):
-        why = "its explanation has no declared vector"
+    if probe is None or not _explained(walk, name, probe):
+        why = NOT_BY_ROWS.get(name, "its explanation has no declared vector")
         return [not_asked("explanation under perturbation", name, "all", why, walk.number)], []
     rng = np.random.default_rng([seed, walk.number, zlib.crc32(name.encode())])
     rows = drawn_rows(walk, name, probe, settings.n_rows, rng)
@@ -75,6 +75,13 @@ def _module(walk: Walk, name: str, probe: Probe | None, how: tuple[int, AuditSet
         checks.append(not_asked("explanation under perturbation", name, probe.phi[0], why, walk.number))
     rows_told = Metric("rows perturbed", name, walk.number, SPLIT, float(len(rows.days)), f">= {ENOUGH}", _enough(enough))
     return checks, [rows_told, *(_metric(name, walk, one, enough=enough) for one in figures)]
+
+
+def _explained(walk: Walk, name: str, probe: Probe) -> bool:
+    """Whether the variant that answers test has such an explanation."""
+    given, test = walk.fitter.answers[name], walk.fitter.days.test
+    said = (given.outputs.get(output) for output in probe.phi)
+    return all(one is not None and bool(np.isfinite(one[test - given.days[0]]).any()) for one in said)
 
 
 def _figures(

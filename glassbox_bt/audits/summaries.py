@@ -1,8 +1,8 @@
 """The texts that a run wrote, each table with everything that its sentences speak of.
 
 A module's summary speaks of its own row; some numbers are made of the row's values (where attention is largest, a tail mean
-without its worst day), and these are made here again. Decisions' stories speak of the barrier's row, those of approved
-orders of both.
+without its worst day, what a part adds to a forecast), and these are made here again. Decisions' stories speak of the
+barrier's row, those of approved orders of both.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from glassbox_bt.types import BoolArray
 __all__ = ["COPIES", "Summaries", "summaries_of"]
 
 LIQUIDITY_SHARES = {"dv_share": ("dv_score", 0.4), "vr_share": ("vr_score", 0.3), "to_share": ("to_score", 0.3)}  # spec 15
+EFFECT = "log_effect_"
+EFFECTS = {f"{EFFECT}{group}" for group in ("garch", "recent", "embedding")}
+INFLUENCERS = ("top_influencer_1", "top_influencer_2", "top_influencer_3")
 NEEDED = ("current_fraction", "final_recommendation", "approval_reasons", "rule_barrier_trace")
 COPIES = (("quantitative_xai_summary", "quantitative"), ("fusion_learned_summary", "fusion"))  # of a module's summary
 
@@ -31,7 +34,8 @@ class Summaries:
     """One column of texts with its table; ``kind`` names its phrases, "any" where there are none, "text" for fixed words.
 
     ``rules`` holds for each row the words of the rules that fired and of those that bound the size; None where the text
-    does not speak of rules.
+    does not speak of rules. ``wording`` are the texts with the names that their rows name written ``name``, where they
+    speak of names.
     """
 
     module: str
@@ -42,6 +46,12 @@ class Summaries:
     table: pd.DataFrame
     known: BoolArray
     rules: pd.DataFrame | None = None
+    wording: pd.Series | None = None
+
+    @property
+    def told(self) -> pd.Series:
+        """The texts, with a word in place of what is as different from row to row as a number is."""
+        return self.table[self.text] if self.wording is None else self.wording
 
 
 def summaries_of(case: Case) -> Iterator[Summaries]:
@@ -51,7 +61,8 @@ def summaries_of(case: Case) -> Iterator[Summaries]:
             table = _with_derived(case, part)
             known = known_in(table) if "known" in table.columns else np.ones(len(table), dtype=bool)
             kind = part.module if part.module in PHRASES else "any"
-            yield Summaries(part.module, part.chunk, part.split, "xai_summary", kind, table, known)
+            wording = _without_names(table) if kind == "contagion" else None
+            yield Summaries(part.module, part.chunk, part.split, "xai_summary", kind, table, known, wording=wording)
     for group in case.groups():
         yield from _of_decisions(case, group)
     for group in case.groups(case.approved) if case.whole else ():
@@ -74,6 +85,8 @@ def _with_derived(case: Case, part: Part) -> pd.DataFrame:
     if {"not_worse_sessions", "ranked_sessions"} <= set(table.columns):
         ranked = table["ranked_sessions"]
         derived["not_worse_share"] = table["not_worse_sessions"] / ranked.where(ranked > 0.0)
+    if set(table.columns) >= EFFECTS:
+        derived |= _effects(table)
     for name, (column, weight) in LIQUIDITY_SHARES.items():
         if column in table.columns:
             derived[name] = weight * table[column]
@@ -82,6 +95,29 @@ def _with_derived(case: Case, part: Part) -> pd.DataFrame:
         name = "top_delta_risk_driver"
         derived[name] = case.aligned(quantitative, keys_of(table), [name])[name]
     return table.assign(**derived)
+
+
+def _effects(table: pd.DataFrame) -> dict[str, Any]:
+    """What each part adds to a forecast, as a share of it, and the part that adds or takes most."""
+    groups = sorted(name.removeprefix(EFFECT) for name in EFFECTS)
+    groups.sort(key=[name.removeprefix(EFFECT) for name in table.columns].index)  # the first of equals is named
+    logs = table[[EFFECT + group for group in groups]].to_numpy(dtype=np.float64)
+    top = np.array(groups, dtype=object)[np.nan_to_num(np.abs(logs)).argmax(axis=1)]
+    return {f"effect_{group}": np.expm1(logs[:, at]) for at, group in enumerate(groups)} | {"top_effect": top}
+
+
+def _without_names(table: pd.DataFrame) -> pd.Series:
+    """Texts in which the three strongest influencers of their row, and no others, are written ``name``."""
+    names = [words_in(table[name]) for name in INFLUENCERS if name in table.columns]
+
+    def reworded(text: str, *said: str) -> str:
+        for one in said:
+            for before in (": ", ", "):
+                text = text.replace(f"{before}{one} ", f"{before}name ", 1) if one else text
+        return text
+
+    texts = words_in(table["xai_summary"])
+    return pd.Series([reworded(*row) for row in zip(texts, *names, strict=True)], index=table.index, dtype=object)
 
 
 def _of_decisions(case: Case, group: Group) -> Iterator[Summaries]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from glassbox_bt.audits.attention_weights import WINDOWED, recorded_attention
+from glassbox_bt.audits.attention_weights import recorded_attention
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Metric, Progress, not_asked
 from glassbox_bt.audits.case import NO_RUN, Case, keys_of, known_in, on_keys, words_in
 from glassbox_bt.audits.module_inputs import changes
@@ -34,6 +34,8 @@ JUDGED = ("val", "test")
 LEAST, SHIFT, MARGIN = 1_000, 0.5, 0.02  # eligible pairs, train deviations, weight
 STABLE, DRIFT, TRIVIAL = 0.80, 0.15, 0.95
 BRANCHES = ("quantitative", "qualitative", "other")
+WITH_TEXT = ("fusion", "qualitative")
+EFFECTS = ("garch", "recent", "embedding")  # on a forecast of volatility or drawdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Drivers:
     """The driver of each row that a module knows: its rows, the shares of the slots (n_rows, k), and the first of them."""
 
     module: str
-    what: str  # over what: "attention", "removal" or "contribution"
+    what: str  # over what: "attention", "removal", "contribution" or "effect"
     chunk: int | None
     split: str
     rows: pd.DataFrame
@@ -98,6 +100,7 @@ def _drivers(case: Case) -> Iterator[Drivers]:
         for what, columns in (
             ("removal", tuple(f"risk_delta_{risk}" for risk in RISKS)),
             ("contribution", tuple(f"{branch}_contribution" for branch in BRANCHES)),
+            ("effect", tuple(f"log_effect_{group}" for group in EFFECTS)),
         ):
             if set(columns) <= set(part.columns):
                 table = part.read(["date", "ticker", "known", *columns])
@@ -140,7 +143,7 @@ def _eligible(case: Case, one: Drivers, before: IntArray, after: IntArray) -> Bo
     for name in ("regime_label", "rule_barrier_reasons"):
         words: AnyArray = words_in(told[name]).to_numpy(dtype=object)
         quiet &= words[before] == words[after]
-    if one.module not in WINDOWED and one.module != "quantitative":
+    if one.module in WITH_TEXT:
         events = told["event_count"].to_numpy(dtype=np.float64)
         quiet &= (events[before] == 0.0) & (events[after] == 0.0)
     return quiet & (changes(case, one.module, (one.chunk, one.split), one.rows, (before, after)) <= SHIFT)
@@ -174,7 +177,7 @@ def _judged(case: Case, who: tuple[str, str], chunk: int | None, split: str, pai
         for name, value, threshold, said in figures
     ]
     passed = None if verdict in ("insufficient", "trivial", "not applicable") else verdict == "pass"
-    column = {"attention": "attention", "removal": "top_delta_risk_driver"}.get(what, "contribution")
+    column = {"removal": "top_delta_risk_driver", "effect": "log_effect"}.get(what, what)
     return Check(f"TDS ({what})", module, column, chunk, "", passed, detail, split, hard=False), metrics
 
 

@@ -192,6 +192,8 @@ def write_fin_glassbox(run: Path) -> tuple[Path, ...]:
     for layout in FIN_GLASSBOX:
         for place in sorted((run / "modules" / layout.modules[0]).glob("chunk*_*.parquet")):
             chunk, _, split = place.stem.removeprefix("chunk").partition("_")
+            if split not in SPLITS:
+                continue
             table = _joined(run, layout, place.name).rename(columns=layout.renamed).assign(chunk=int(chunk), split=split)
             if layout.by_date:
                 table = _by_date(table, layout, place)
