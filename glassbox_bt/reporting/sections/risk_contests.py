@@ -255,8 +255,8 @@ def _selection(record: RunRecord, module: str) -> Table:
     columns = (
         Column(prose("Measure"), numeric=False),
         Column(prose("On"), numeric=False),
-        Column(prose("Variant"), numeric=False, hint="that answered these days"),
-        Column(prose("Loss"), hint="of the variant; smaller is better"),
+        Column(prose("Variant"), numeric=False, hint="in use on these days"),
+        Column(prose("Loss"), hint="of the variant with a network, in use or not; smaller is better"),
         Column(prose("Anchor’s loss")),
         Column(prose("Smaller"), numeric=False),
         Column(prose("Winner of validation lost"), numeric=False),
