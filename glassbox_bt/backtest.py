@@ -30,6 +30,7 @@ from glassbox_bt.market.store import MarketStore
 from glassbox_bt.plan import Plan, load_stack, load_strategies
 from glassbox_bt.runs.artefacts import ArtefactStore, Made, code_digest, library_versions
 from glassbox_bt.runs.engine import Progress, run_tasks
+from glassbox_bt.walkforward.ahead import answer_ahead, pages_ahead
 from glassbox_bt.walkforward.chunks import chunk_days
 from glassbox_bt.walkforward.fitting import ChunkFitter
 from glassbox_bt.walkforward.record import ChunkRecord, record_chunk, record_run
@@ -79,6 +80,10 @@ def walk_forward(plan: Plan, market: Market, run: Path, device: str, workers: in
     for number, chunk in enumerate(plan.chunks, start=1):
         chunk_days(store, chunk, number)  # refuse a chunk outside the data before anything is fitted
     jobs = [ChunkJob(plan, n, made.path, artefacts.root, device) for n in range(1, len(plan.chunks) + 1)]
+    if workers > len(jobs):  # cores would be idle
+        run_tasks(
+            answer_ahead, list(pages_ahead(plan, store, made.path, artefacts, device)), workers=workers, progress=progress
+        )
     records = run_tasks(walk_chunk, jobs, workers=workers, progress=progress)
     progress("writing the run folder", 0.0)
     return record_run(run, store, made.digest, records)

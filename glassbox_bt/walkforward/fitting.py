@@ -267,6 +267,12 @@ class ChunkFitter:
                 parts += self._answered(module, before, self.days.test, int(fold.train[-1]), REJECTED)
         return _Taken(fitted, fit.path, before.path, fits, parts)
 
+    def answer_page(self, name: str, split: str, page: IntArray) -> Made:
+        """One page of a rule's answers, as `take` will find it."""
+        module = self.speaker(name)
+        fit = self._fit(module, next(self._folds(module)), lambda _share: None)
+        return self._answer(module, load_fitted(module, fit.path), fit, page, -1, split)
+
     def schedule(self, name: str) -> Iterator[Fold]:
         """Which train days each fit knows and which days it answers; the last fit answers validation and test."""
         yield from self._folds(self.speaker(name))
