@@ -40,7 +40,7 @@ def all_but_lead(jobs: list[PageJob]) -> bool:
     return all(job.split != "lead" for job in jobs)
 
 
-def test_the_walk_finds_what_was_answered_ahead(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_walk_finds_what_was_answered_ahead(plan: Plan, tmp_path: Path) -> None:
     for job in ahead(plan, tmp_path):
         answer_ahead(job, quiet)
     record = walk_forward(plan, read_market(plan), tmp_path, "cpu", 1, quiet)
@@ -59,15 +59,15 @@ def test_only_cores_to_spare_are_used(
 ) -> None:
     called = list[str]()
 
-    class Stopped(Exception): ...
+    class StoppedError(Exception): ...
 
     def tasks(task: object, jobs: list[object], **_: object) -> list[object]:
         called.append(getattr(task, "__name__", ""))
         if called[-1] == "walk_chunk":
-            raise Stopped
+            raise StoppedError
         return jobs
 
     monkeypatch.setattr(backtest, "run_tasks", tasks)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         walk_forward(plan, read_market(plan), tmp_path, "cpu", workers, quiet)
     assert called == (["answer_ahead", "walk_chunk"] if asked else ["walk_chunk"])
