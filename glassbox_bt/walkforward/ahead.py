@@ -1,8 +1,8 @@
 """Answers of rules that read the market alone, made before the chunks are walked, where cores would else be idle.
 
 A chunk is one process. With more processes than chunks, the pages of rules such as GARCH, whose estimates are the longest
-job without a network, are shared out among all of them. Each is an artefact under the key that the walk asks for, so the walk
-reads it, and no number depends on who made it.
+job without a network, are shared out among all of them. Each is an artefact under the key that the walk asks for, so the
+walk reads it, and no number depends on who made it.
 """
 
 from __future__ import annotations
