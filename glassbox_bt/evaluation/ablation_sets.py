@@ -185,13 +185,13 @@ def _controls(of: _Set) -> Listed:
         asked = f"Does it matter that {_noun(name)} answers anew each day?"
         yield of.spec(f"frozen_{name}", "frozen", name, asked, (name,))
         baseline = _baseline_of(module)
-        if baseline is None:
+        if baseline is None or getattr(module, "variant") == baseline:  # noqa: B009 - settings of a protocol's value
             continue
         if of.depth == "inference":
             yield of.absent(
                 f"baseline of {name}", "the baseline of a module is another fit, and depth inference keeps the fits"
             )
-        elif getattr(module, "variant") != baseline:  # noqa: B009 - settings of a protocol's value
+        else:
             asked = f"What does {_noun(name)} add to its {baseline} variant?"
             yield of.spec(f"baseline_{name}", "baseline", name, asked, (name,), baseline)
 

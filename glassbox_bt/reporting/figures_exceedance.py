@@ -9,7 +9,7 @@ import numpy as np
 
 from glassbox_bt.errors import ContractError
 from glassbox_bt.reporting.figures_ink import Ink
-from glassbox_bt.reporting.figures_lines import label_days, percent_of
+from glassbox_bt.reporting.figures_lines import label_days, percent_of, places_of
 from glassbox_bt.types import FloatArray
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def draw_exceedances(figure: Figure, picture: Exceedances, ink: Ink) -> None:
     """Draw on an empty figure of the size of ``picture``."""
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (1.0, 0.5)})
     figure.subplots_adjust(left=0.145, right=0.925, top=0.875, bottom=0.095, hspace=0.3)
-    days = np.array(picture.days, dtype="datetime64[D]")
+    days = places_of(picture.days)
     for tail, (variable, dash) in zip(picture.tails, LOOKS, strict=False):
         upper.plot(
             days, np.cumsum(tail.hits), color=ink(variable), linestyle=dash, linewidth=1.8, label=f"beyond {tail.level} %"

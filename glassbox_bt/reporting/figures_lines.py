@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Line", "Panel", "Picture", "draw_lines", "label_days", "percent_of"]
+__all__ = ["Line", "Panel", "Picture", "draw_lines", "label_days", "percent_of", "places_of"]
 
 LEGEND_ROW = 0.19  # inches of paper per row of names
 PER_ROW = 2  # names side by side
@@ -81,7 +82,7 @@ def draw_lines(figure: Figure, picture: Picture, ink: Ink) -> None:
     height = picture.height + LEGEND_ROW * n_below
     heights = [panel.height for panel in picture.panels]
     grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
-    days = np.array(picture.days, dtype="datetime64[D]")
+    days = places_of(picture.days)
     for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
         _draw(axes, panel, days, ink)
     label_days(grid[-1, 0])
@@ -125,6 +126,13 @@ def _draw(axes: Axes, panel: Panel, days: Any, ink: Ink) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(4 if panel.height >= 1.0 else 3))
     if panel.unit == "percent":
         axes.yaxis.set_major_formatter(FuncFormatter(percent_of))
+
+
+def places_of(days: Sequence[str]) -> FloatArray:
+    """Where days stand on an axis: numbers, since other libraries teach matplotlib their own way with dates."""
+    from matplotlib.dates import date2num
+
+    return np.asarray(date2num(np.array(days, dtype="datetime64[D]")), dtype=np.float64)
 
 
 def label_days(axes: Axes) -> None:

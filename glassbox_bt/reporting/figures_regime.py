@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from glassbox_bt.errors import ContractError
 from glassbox_bt.reporting.figures_ink import Ink
-from glassbox_bt.reporting.figures_lines import label_days, percent_of
+from glassbox_bt.reporting.figures_lines import label_days, percent_of, places_of
 from glassbox_bt.types import AnyArray, FloatArray
 
 if TYPE_CHECKING:
@@ -105,7 +103,7 @@ def draw_timeline(figure: Figure, picture: Timeline, ink: Ink) -> None:
     ratios = (1.0, 0.09, 0.42) if picture.today else (1.0, 0.42)
     panels = figure.subplots(len(ratios), 1, sharex=True, gridspec_kw={"height_ratios": ratios})
     figure.subplots_adjust(left=0.145, right=0.925, top=0.885, bottom=0.085, hspace=0.45)
-    days = np.array(picture.days, dtype="datetime64[D]")
+    days = places_of(picture.days)
     upper, lower = panels[0], panels[-1]
     _shade(upper, days, picture.said, ink, 1.0)
     upper.plot(days, picture.growth, color=ink("--ink"), linewidth=1.5, zorder=4)

@@ -297,7 +297,7 @@ def test_the_edited_plan_run_on_its_own_is_the_variant(
 
 
 def assert_refitted_downstream(modules: dict[str, dict[str, int]]) -> None:
-    upstream = {"temporal_encoder", "technical", "var", "cvar", "liquidity"}
+    upstream = {"temporal_encoder", "technical", "garch", "var", "cvar", "liquidity"}
     assert set(modules) == {*upstream, "position_sizing", "quantitative", "fusion"}
     for name, counts in modules.items():
         if name in upstream:

@@ -302,7 +302,7 @@ def test_no_single_day_is_decided_by_an_ablation(run: Path, walk: ChunkFitter) -
 
 
 def test_who_cannot_be_fitted_without_a_part_abstains_and_says_so(run: Path, tmp_path: Path) -> None:
-    """Retrained without embeddings the technical analyst has no row to learn from, and everything above falls silent."""
+    """Retrained without embeddings whoever reads them has no row to learn from, and everything above falls silent."""
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     specs = [
         AblationSpec(
@@ -315,7 +315,7 @@ def test_who_cannot_be_fitted_without_a_part_abstains_and_says_so(run: Path, tmp
     assert (table["exposure"] == 0.0).all()
     entries = {one["name"]: one for one in json.loads((copy / "ablations" / "variants.json").read_text())}
     told = [words for words in entries["temporal_encoder"]["notes"] if "cannot be fitted" in words]
-    silent = ("technical", "quantitative", "fusion")
+    silent = ("technical", "volatility", "quantitative", "fusion")
     assert told == [
         f"chunk {chunk}: {name} cannot be fitted without what was taken away, so it abstains."
         for chunk in (1, 2)

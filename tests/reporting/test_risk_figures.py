@@ -204,7 +204,8 @@ def test_svg_is_well_formed_coloured_by_the_page_and_the_same_twice(name: str) -
 
 def test_files_have_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from tests.reporting.test_risk_figures import DRAWINGS; "
+        "import sys, pathlib, pandas; pandas.plotting.register_matplotlib_converters(); "  # as quantstats does
+        "from tests.reporting.test_risk_figures import DRAWINGS; "
         "from glassbox_bt.reporting.figures import to_file, to_svg; "
         "folder = pathlib.Path(sys.argv[1]); "
         "[to_file(one, folder / f'{name}.pdf') for name, one in DRAWINGS.items()]; "

@@ -164,6 +164,7 @@ def planted(store: MarketStore) -> tuple[MarketStore, dict[str, AnswerColumn]]:
     labels = {
         name: Label(np.where(np.isfinite(label.values), 0.3 * scale * signal, np.nan), label.known_at)
         for name, label in store.labels.items()
+        if label.values.ndim == 2  # not those of the market as a whole
     }
     return replace(store, labels=labels), embeddings(store, values)
 
