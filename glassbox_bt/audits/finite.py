@@ -82,6 +82,7 @@ def _module(part: Part) -> Iterator[Check]:
             yield from _against_known(where, name, table[name].to_numpy(dtype=np.float64), known)
         else:
             yield where.check("finite", name, known & table[name].isna().to_numpy())
+            yield where.check("silent where not known", name, ~known & (words_in(table[name]) != "").to_numpy())
 
 
 def _against_known(where: Where, name: str, values: AnyArray, known: BoolArray) -> Iterator[Check]:

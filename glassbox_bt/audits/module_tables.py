@@ -81,7 +81,7 @@ def _key_faults(table: pd.DataFrame, store: MarketStore, days: IntArray) -> Iter
 
 def _value_faults(column: str, values: pd.Series, known: AnyArray) -> Iterator[str]:
     if not pd.api.types.is_numeric_dtype(values):
-        if values.dtype == object and values[known].isna().any():
+        if values[known].isna().any():
             yield f"`{column}` is missing in {int(values[known].isna().sum())} known rows"
         return
     numbers = values.to_numpy(dtype=np.float64)

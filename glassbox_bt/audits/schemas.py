@@ -164,7 +164,7 @@ DECISIONS = TableSchema.of(
     f"attention_pooled_risk_score:f top_attention_risk_driver:s {ATTENTION} qualitative_recommendation:s "
     "qualitative_score:f qualitative_risk_score:f qualitative_confidence:f event_count:i sentiment_event_count:i "
     "news_event_count:i dominant_qualitative_driver:s text_available:f branch_signal_disagreement:f "
-    "branch_signal_agreement:f confidence_product:f regime_label:s regime_confidence?:f liquidity_score:f tradable:f "
+    "branch_signal_agreement:f confidence_product:f regime_label:s regime_confidence:f liquidity_score:f tradable:f "
     "drawdown_risk_score:f contagion_risk_score:f combined_risk_score:f quantitative_xai_summary:s "
     "qualitative_xai_summary:s fusion_xai_summary:s",
     "final_effective_signal:f binding_rule_id:s rule_ledger_ref?:s target_weight?:f held_weight?:f exit_blocked?:b "

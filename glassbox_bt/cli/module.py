@@ -164,9 +164,10 @@ class Choice:
         from glassbox_bt.cli.run_choice import manifest_of
         from glassbox_bt.errors import ContractError
 
+        tables = list(self._tables())
         content, store = manifest_of(self.run).content, self._store()
         faults: list[str] = []
-        for path, chunk, split in self._tables():
+        for path, chunk, split in tables:
             days = store.sessions_between(*getattr(self.plan.chunks[chunk - 1], PART_OF[split]))
             table = pd.read_parquet(path)
             if split == "train" and self.stack[self.name].learns_from:
@@ -180,7 +181,7 @@ class Choice:
             typer.echo(fault)
         if faults:
             raise ContractError(f"`{self.name}` breaks {len(faults)} promises in {self.run}.")
-        typer.echo(f"{self.name}: {len(list(self._tables()))} tables keep every promise")
+        typer.echo(f"{self.name}: {len(tables)} tables keep every promise")
 
     def _described(self) -> Iterator[tuple[str, str]]:
         from glassbox_bt.decision.stack import layer_of

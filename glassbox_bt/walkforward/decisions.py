@@ -68,11 +68,11 @@ NEUTRAL: Mapping[str, Any] = {  # spec §25.2
     "dominant_qualitative_driver": "no_text_event",
 }
 
-FUSED = (  # spec 25.1, in its order; regime_confidence follows with the regime module, chunk and split lead the table
+FUSED = (  # spec 25.1, in its order; chunk and split lead the table
     *("date", "ticker", "final_recommendation", "final_fusion_signal", "final_fusion_risk_score", "final_fusion_confidence"),
     *("final_position_fraction", "final_position_pct", *FROM_FUSION, "rule_changed_action", "user_rule_cap_fraction"),
     *("pre_rule_learned_position_fraction", "rule_barrier_reasons", *FROM_QUANTITATIVE, *FROM_SIZING, *ATTENTION),
-    *(*NEUTRAL, *BRANCHES, "regime_label", "liquidity_score", "tradable", *RISKS_SHOWN),
+    *(*NEUTRAL, *BRANCHES, "regime_label", "regime_confidence", "liquidity_score", "tradable", *RISKS_SHOWN),
     *("quantitative_xai_summary", "qualitative_xai_summary", "fusion_xai_summary"),
     *("final_effective_signal", "binding_rule_id"),
 )
@@ -226,6 +226,7 @@ def _taken_over() -> dict[str, tuple[str, ...]]:
         "fusion": (*FROM_FUSION, *BRANCHES),
         "quantitative": (*FROM_QUANTITATIVE, *ATTENTION),
         "position_sizing": (*FROM_SIZING, *RISKS_SHOWN, "regime_label"),
+        "regime": ("regime_confidence",),
         "liquidity": ("liquidity_score", "tradable"),
     }
 

@@ -16,6 +16,7 @@ from glassbox_bt.cli import job
 from tests.audits.planted import Planted
 from tests.flow.command import Shell
 from tests.flow.resuming import finished_run
+from tests.flow.risky import risky_run
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +32,26 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return Shell(monkeypatch, capsys)
 
 
+@pytest.fixture(scope="session")
+def risky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with the whole risk engine on; tests must not write into it."""
+    return risky_run(tmp_path_factory.getbasetemp())[1]
+
+
 @pytest.fixture
 def planted(run: Path, tmp_path: Path) -> Planted:
     """A copy of the run's tables, to plant faults in."""
-    copy = tmp_path / "run"
+    return _copied(run, tmp_path)
+
+
+@pytest.fixture
+def planted_risk(risky: Path, tmp_path: Path) -> Planted:
+    """A copy of the tables of the run with the whole risk engine on."""
+    return _copied(risky, tmp_path)
+
+
+def _copied(run: Path, folder: Path) -> Planted:
+    copy = folder / "run"
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("report", "evaluation", "metrics.json", "artefacts", "models"))
     for name in ("artefacts", "models"):
         (copy / name).symlink_to(run / name)

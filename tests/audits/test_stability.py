@@ -76,7 +76,7 @@ def test_every_learned_module_of_a_clean_run_answers_as_recorded(case: Case) -> 
     result = audit_stability(case, SETTINGS, lambda _what, _share: None)
     assert [one for one in result.findings if one.hard] == []
     recorded = [one for one in result.asked if one.check == "answers as recorded"]
-    assert {one.module for one in recorded} == {"temporal_encoder", "technical", "quantitative", "fusion"}
+    assert {one.module for one in recorded} == {"temporal_encoder", "technical", "volatility", "quantitative", "fusion"}
     rates = {(one.module, one.metric): one.value for one in result.metrics}
     for (_, metric), value in rates.items():
         if "rate" in metric:

@@ -17,6 +17,7 @@ from tests.flow.tiny import tiny_plan
 MODULES = (
     "temporal_encoder",
     "technical",
+    "garch",
     "volatility",
     "var",
     "cvar",

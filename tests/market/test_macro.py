@@ -110,6 +110,17 @@ def test_d_mac_02_recession_dates_never_become_a_column() -> None:
     made = macro_features({**columns, "macro.USRECD": np.ones(len(columns["macro.DGS10"]))})
     assert not [name for name in made if "rec" in name.lower()]
 
+    def depends_on_recessions(build: Callable[[Mapping[str, AnyArray]], Mapping[str, AnyArray]]) -> bool:
+        n = len(columns["macro.DGS10"])
+        one, other = (build({**columns, "macro.USRECD": np.full(n, flag)}) for flag in (0.0, 1.0))
+        return any(not np.array_equal(one[name], other[name], equal_nan=True) for name in one)
+
+    def with_recessions(given: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
+        return {**macro_features(given), "macro.in_recession": given["macro.USRECD"]}
+
+    assert depends_on_recessions(with_recessions)
+    assert not depends_on_recessions(macro_features)
+
 
 def test_they_stay_in_the_records_for_overlays() -> None:
     raw = SyntheticMarket(last="2000-06-30", n_names=4, text=False, delistings=0).raw()
@@ -194,6 +205,25 @@ def test_d_mac_05_before_its_first_row_a_series_is_missing() -> None:
     assert np.isfinite(columns["macro.DGS10"][place(dates, "2008-01-03")])
 
 
+def test_d_mac_05_a_date_before_the_first_row_that_gets_the_first_row_is_caught() -> None:
+    def first(value: float) -> AnyArray:
+        values = np.arange(1.0, 31.0)
+        values[0] = value
+        return joined(daily("DGS10", values), {"macro": NEXT})[0]["macro.DGS10"]
+
+    def falling_back(series: AnyArray) -> AnyArray:
+        seen = np.flatnonzero(np.isfinite(series))
+        return np.where(np.arange(len(series)) < seen[0], series[seen[0]], series)
+
+    def knows_the_first_row_early(build: Callable[[AnyArray], AnyArray]) -> bool:
+        one, other = (build(first(value)) for value in (1.0, 9.0))
+        published = int(np.flatnonzero(np.isfinite(first(1.0)))[0])
+        return not np.array_equal(one[:published], other[:published], equal_nan=True)
+
+    assert knows_the_first_row_early(falling_back)
+    assert not knows_the_first_row_early(lambda series: series)
+
+
 # D-MAC-04: selection
 
 
@@ -202,8 +232,13 @@ def test_d_mac_04_selection_knows_train_only() -> None:
     late[:, 0] = 1.0
     late[150:, 1] = 1.0  # starts after train, covers 85 % of the full sample
     train = late[:150]
-    assert covered(train).tolist() == [True, False]
-    assert covered(late).tolist() == [True, True]  # the fault: coverage of the full sample keeps it
+
+    def keeps_what_train_lacks(kept: AnyArray) -> bool:
+        return bool(kept[1])
+
+    assert keeps_what_train_lacks(covered(late))  # the fault: coverage of the full sample
+    assert not keeps_what_train_lacks(covered(train))
+    assert covered(train)[0]
     ends = np.full((1000, 1), np.nan)
     ends[:300] = 1.0  # stops reporting after train; what comes later has no say
     assert covered(ends[:300]).tolist() == [True]
@@ -215,9 +250,13 @@ def test_d_mac_04_selection_knows_train_only() -> None:
 def test_d_mac_06_a_rising_dollar_is_positive() -> None:
     euro = np.linspace(1.5, 1.2, 60)  # fewer dollars per euro: the dollar gains
     made = macro_features({"macro.DEXUSEU": euro})
+
+    def is_inverted(change: FloatArray) -> bool:
+        return bool((change < 0.0).all())
+
+    assert is_inverted(100.0 * (euro[20:] / euro[:-20] - 1.0))  # the source's formula
+    assert not is_inverted(made["macro.dollar_chg_20d"][20:])
     assert (made["macro.dollar_chg_20d"][20:] > 0.0).all()
-    planted = 100.0 * (euro[20:] / euro[:-20] - 1.0)  # the source's formula
-    assert (np.sign(planted) == -np.sign(made["macro.dollar_chg_20d"][20:])).all()
     both = macro_features({"macro.DEXUSEU": euro, "macro.DTWEXBGS": np.linspace(100.0, 90.0, 60)})
     assert (both["macro.dollar_chg_20d"][20:] < 0.0).all()  # the broad index goes first
 

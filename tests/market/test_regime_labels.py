@@ -243,6 +243,7 @@ def test_d_reg_03_sectors_under_another_name_are_refused() -> None:
 def test_d_reg_04_an_issuer_map_under_another_name_is_refused() -> None:
     with pytest.raises(MarketDataError, match="no column `ticker`"):
         validated("ticker_map", pd.DataFrame({"primary_ticker": ["A"], "price_ticker": ["A"]}))
+    validated("ticker_map", pd.DataFrame({"ticker": ["A"], "price_ticker": ["A"]}))
 
 
 def test_sectors_serve_rotation_only_where_they_are_dated() -> None:
