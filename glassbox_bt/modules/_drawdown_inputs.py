@@ -59,7 +59,7 @@ def outcomes(train: TrainView) -> FloatArray:
 
 
 def unknown(span: Span, sessions: int, min_sessions: int) -> NDArray[np.int8]:
-    """Reason codes, (n_days, n_assets): members whose embeddings are known, today's included, and whose month is."""
+    """Reason codes, (n_days, n_assets): members whose embeddings are known, today's included, and whose volatilities are."""
     present = np.isfinite(span.block(EMBEDDING)[..., 0])  # (rows, n_assets)
     before = np.concatenate([np.zeros((1, present.shape[1]), dtype=np.int64), present.cumsum(axis=0)])
     last = span.at(EMBEDDING)
@@ -68,7 +68,7 @@ def unknown(span: Span, sessions: int, min_sessions: int) -> NDArray[np.int8]:
         (~span.member, Reason.NOT_A_MEMBER),
         (~present[last], Reason.UPSTREAM_UNKNOWN),
         (n_present < min_sessions, Reason.WARM_UP),
-        (~np.isfinite(span.today("vol_21d")), Reason.INPUT_MISSING),
+        (~np.isfinite(span.today("vol_21d")) | ~np.isfinite(_quarter(span)), Reason.INPUT_MISSING),
     )
 
 
@@ -120,9 +120,8 @@ class Buckets:
         return cls(edges, table)
 
     def at(self, plain: FloatArray) -> FloatArray:
-        """The table's row for each row, (n_rows, 2, 4); the middle of the table where the level is not known."""
-        level = np.where(np.isfinite(plain[:, -1]), plain[:, -1], np.median(self.edges))
-        return np.asarray(self.table[np.searchsorted(self.edges, level, side="right")])
+        """The table's row for each row, (n_rows, 2, 4); every level must be known."""
+        return np.asarray(self.table[np.searchsorted(self.edges, plain[:, -1], side="right")])
 
 
 def _described(drawdown: FloatArray, threshold: float) -> list[float]:

@@ -209,6 +209,7 @@ def main() -> None:
     markets = {name: rank for rank, name in enumerate(MARKETS)}
     cells = cells.sort_values(["market", "measure"], key=lambda names: names.map(ranks | markets), kind="stable")
     cells.to_csv(settings.out / "coverage.csv", index=False, float_format="%.6g")
+    cells = pd.read_csv(settings.out / "coverage.csv")  # the README tells what the table holds
     named = {"simulations": settings.simulations, "n_boot": SETTINGS.n_boot, "seed": settings.seed}
     verdicts = "\n".join(f"- {sample}: {_verdict(cells, sample)}." for sample in SAMPLES)
     text = README.format(**named, verdicts=verdicts, table=_told(cells))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -308,6 +309,7 @@ def write(table: pd.DataFrame, out: Path) -> None:
     lines = [f"- {line}" for line in told(counts, power).splitlines()]
     text = README.format(
         seeds=noise["seed"].nunique(),
+        code=_code(),
         edge_seeds=table.loc[table["strength"].notna(), "seed"].nunique(),
         alpha=f"{1.0 - level:.0%}",
         noise="\n".join(lines[: len(counts)]),
@@ -317,11 +319,17 @@ def write(table: pd.DataFrame, out: Path) -> None:
     (out / "README.md").write_text(text, encoding="utf-8")
 
 
+def _code() -> str:
+    """The commit that is checked out, marked where files differ from it."""
+    told = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
+    return told.stdout.strip()
+
+
 README = """# Level and power of the verdicts
 
 Made by `OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m tests.null.power --seeds {seeds} --edge-seeds {edge_seeds}
---out reports/power`. Each seed is one market of 8 names without drift (320 sessions of train, 60 of validation, 256
-of test), gross of costs, walked, ablated and evaluated like any run (`tests/null/power.py`).
+--out reports/power` with the code of commit {code}. Each seed is one market of 8 names without drift (320 sessions
+of train, 60 of validation, 256 of test), gross of costs, walked, ablated and evaluated like any run (`tests/null/power.py`).
 
 ## Noise: is anything supported that is false?
 

@@ -60,7 +60,9 @@ def keeps_its_word(counts: pd.DataFrame, power: pd.DataFrame) -> None:
     assert power["supported"].iloc[0] <= 0.1
     shown = power[power["mean_difference"] >= power["smallest_detectable"]]
     assert len(shown)
-    assert (shown["supported"] >= 0.6).all()  # of 30 markets; at a power of 0.8, less has a chance of 1 in 100
+    # Of 30 markets; at a power of 0.8, less has a chance of 1 in 100. The first run of this study was asked for 0.9 at the
+    # strongest edge and gave 0.80, where the promise stated beside it is 0.8.
+    assert (shown["supported"] >= 0.6).all()
 
 
 def fake(verdicts: list[str], kind: str = "rival", subject: str = "a", strength: float = float("nan")) -> pd.DataFrame:

@@ -157,17 +157,17 @@ class StemGnnContagion:
     def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:
         """The variant of the settings and, beside a network, its anchor alone.
 
-        Where no train day has enough names, one candidate that abstains everywhere.
+        Where too few names are left at the end of train, one candidate that abstains everywhere.
         """
         panel = Panel.of(train, self.look)
-        if not panel.usable.any():
-            why = f"no train day has {self.min_names} names with enough returns"
+        learning, held = holdout_split(train.days, self.holdout_share, horizon=max(HORIZONS) + 1)
+        if not panel.usable[held].any():
+            why = f"no day at the end of train has {self.min_names} names with enough returns"
             return (
                 Candidate(self.variant, FittedContagion(self.look, self.shape, self.variant, None), (), {"silent": why}),
             )
         events = events_of(train)[:, panel.order]
         rows = panel.usable & np.isfinite(events).any(axis=-1)
-        learning, held = holdout_split(train.days, self.holdout_share, horizon=max(HORIZONS) + 1)
         fit_rows, held_rows = rows & learning[:, None], rows & held[:, None]
         if not fit_rows.any() or not held_rows.any():
             raise TrainingError(

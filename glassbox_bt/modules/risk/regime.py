@@ -146,6 +146,9 @@ class MtgnnRegime:
             why = f"{int(labelled.sum())} labelled train days, {self.min_points} are needed"
             return (self._silent(Reason.TOO_FEW_OBSERVATIONS, why),)
         learning, held = holdout_split(train.days, self.holdout_share, AHEAD)
+        if not panel.answerable[held].any():
+            why = f"no day at the end of train has {self.min_names} names and a measured market"
+            return (self._silent(Reason.INPUT_MISSING, why),)
         parts = Parts(panel, wanted, changed, labelled & learning, labelled & held)
         if not parts.fitting.any() or not parts.held_out.any():
             raise TrainingError(

@@ -143,6 +143,16 @@ def test_r7_too_few_names_make_it_abstain_and_say_so() -> None:
         assert texts[5, 0] == "No answer and no driver to name: a market input it needs is missing today."
 
 
+def test_a_market_that_lost_its_names_before_train_ends_makes_it_abstain() -> None:
+    store = tiny()
+    returns = store.columns["log_return_1d"].copy()
+    returns[TRAIN[-len(TRAIN) // 3] :, 2:] = np.nan
+    thin = replace(store, columns={**store.columns, "log_return_1d": returns})
+    (only,) = StemGnnContagion(**SMALL).fit(train_of(thin, StemGnnContagion(**SMALL)), CONTEXT)
+    assert "at the end of train" in str(only.summary["silent"])
+    assert not only.fitted.predict_many(span_of(store, StemGnnContagion(**SMALL))).known.any()
+
+
 def test_a_day_with_too_few_names_is_not_answered() -> None:
     store = tiny()
     returns = store.columns["log_return_1d"].copy()

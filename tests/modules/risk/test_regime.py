@@ -146,6 +146,14 @@ def test_r7_too_few_names_make_it_abstain() -> None:
         only.fitted.explainer(span_of(tiny(), module), answers)  # type: ignore[attr-defined]
 
 
+def test_a_market_that_cannot_be_measured_at_the_end_of_train_makes_it_abstain() -> None:
+    store = tiny()
+    vol = store.columns["market_vol_21d"].copy()
+    vol[TRAIN[-len(TRAIN) // 5] :] = np.nan
+    (only,) = MODULE.fit(train_of(replace(store, columns={**store.columns, "market_vol_21d": vol}), MODULE), CONTEXT)
+    assert "at the end of train" in str(only.summary["silent"])
+
+
 def test_a_day_with_too_few_embeddings_is_the_encoders_fault() -> None:
     columns = dict(below(tiny(), MODULE))
     values = columns["temporal_encoder.embedding"].values.copy()
