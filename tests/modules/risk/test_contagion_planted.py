@@ -1,11 +1,14 @@
 """On markets where shocks travel, the module finds along which edges and gains by it; where they do not, neither.
 
-The settings were tried on the markets of seeds 101 and 102. The seeds below were fixed before any of their markets was
-looked at with these settings; one market holds too few losses for a verdict, so they are judged together.
+The settings were tried on the markets of seeds 101 and 102. Markets 1 to 5 were looked at while the module was made, and the
+quick tests on 1 to 3 keep it from getting worse. The proof is the slow one: the first five markets from 6 on in which enough
+names are left to learn from (in 7 the module abstains), drawn once the module was as it is. One market holds too few losses
+for a verdict, so they are judged together.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,7 +22,7 @@ from glassbox_bt.types import BoolArray, FloatArray
 from tests.modules.risk.contagion_cases import linked, planted
 from tests.modules.risk.contagion_scores import Told, auroc_of, gain, influence
 
-FEW, ALL = (1, 2, 3), (1, 2, 3, 4, 5)
+FEW, ALL = (1, 2, 3), (6, 8, 9, 10, 11)
 HORIZON = 5  # a shock is passed on within five sessions
 N_NAMES, PASSED_ON = 16, 0.4
 TRAIN, TEST, LAST = ("2002-01-01", "2008-12-31"), ("2009-01-01", "2012-12-31"), "2013-06-30"
@@ -61,17 +64,25 @@ def trial(seed: int, passed_on: float) -> Trial:
     )
 
 
+def tell(capsys: pytest.CaptureFixture[str], words: str) -> None:
+    """On the terminal; the figures of record 0032 are read there."""
+    with capsys.disabled():
+        sys.stdout.write(f"\n{words}\n")
+
+
 @pytest.mark.parametrize("seeds", [FEW, pytest.param(ALL, marks=pytest.mark.slow)], ids=["few", "all"])
-def test_it_gains_where_shocks_travel(seeds: tuple[int, ...]) -> None:
+def test_it_gains_where_shocks_travel(seeds: tuple[int, ...], capsys: pytest.CaptureFixture[str]) -> None:
     made = [trial(seed, PASSED_ON) for seed in seeds]
     found = gain([one.told for one in made])
+    tell(capsys, f"shocks passed on, markets {seeds}: {found}; alone: {[gain([one.told]).beats for one in made]}")
     assert found.beats, found
 
 
 @pytest.mark.parametrize("seeds", [FEW, pytest.param(ALL, marks=pytest.mark.slow)], ids=["few", "all"])
-def test_its_influencers_are_the_planted_neighbours(seeds: tuple[int, ...]) -> None:
+def test_its_influencers_are_the_planted_neighbours(seeds: tuple[int, ...], capsys: pytest.CaptureFixture[str]) -> None:
     made = [trial(seed, PASSED_ON) for seed in seeds]
-    auroc, (low, _) = auroc_of([(one.influence, one.linked) for one in made])
+    auroc, (low, high) = auroc_of([(one.influence, one.linked) for one in made])
+    tell(capsys, f"planted neighbours, markets {seeds}: AUROC {auroc:.3f} [{low:.3f}, {high:.3f}]")
     assert auroc > 0.8
     assert low > 0.7
 
@@ -90,13 +101,14 @@ def test_its_probabilities_are_not_inflated_d_stm_06() -> None:
 
 
 @pytest.mark.parametrize("seeds", [FEW[:1], pytest.param(ALL, marks=pytest.mark.slow)], ids=["few", "all"])
-def test_it_gains_nothing_where_they_stay(seeds: tuple[int, ...]) -> None:
+def test_it_gains_nothing_where_they_stay(seeds: tuple[int, ...], capsys: pytest.CaptureFixture[str]) -> None:
     found = gain([trial(seed, 0.0).told for seed in seeds])
+    tell(capsys, f"shocks stay, markets {seeds}: {found}")
     assert not found.beats, found
 
 
 @pytest.mark.slow
 def test_it_says_more_often_that_it_uses_its_neighbours_where_shocks_travel() -> None:
-    """The permutation test is a hint, no proof: right on four of five such markets, wrong on two of the five others."""
+    """The permutation test is a hint, no proof; on markets 1 to 5 it was right on four and wrong on two of the others."""
     middle = {share: np.median([trial(seed, share).fitted.structure_p for seed in ALL]) for share in (PASSED_ON, 0.0)}
     assert middle[PASSED_ON] <= 0.1 < middle[0.0]
