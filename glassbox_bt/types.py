@@ -61,6 +61,7 @@ class Reason(IntEnum):
     NOT_A_MEMBER = 6  # outside the universe of the day
     NO_FIT_YET = 7  # no fit ends before this day (first out-of-fold block)
     NOT_CONVERGED = 8  # an estimator did not converge
+    NO_TEXT = 9  # no document speaks of this name in the days that count
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,15 @@ class Answers:
         Session numbers, shape (n_days,); need not be contiguous.
     outputs : Mapping[str, AnyArray]
         Each (n_days, n_assets) float64, or (n_days, n_assets, k) for vectors (attention, embeddings: float32).
-        For ``kind="market"`` without the asset axis. Values where ``known`` is False must be NaN.
+        For ``kind="market"`` without the asset axis; for ``kind="document"`` (n_rows,) or (n_rows, k), one row per chunk
+        of a document and name. Values where ``known`` is False must be NaN.
     known : BoolArray
-        Shape (n_days, n_assets).
+        Shape (n_days, n_assets); (n_rows,) for documents.
     reason : NDArray[np.int8]
         ``Reason`` codes, same shape; 0 exactly where known.
+    rows : IntArray or None
+        For documents only: each row's place in the store's table of text, ascending, (n_rows,); ``days`` then holds the
+        session of each row, so it may repeat.
     """
 
     module: str
@@ -109,9 +114,12 @@ class Answers:
     known: BoolArray
     reason: NDArray[np.int8]
     kind: Kind = "asset"
+    rows: IntArray | None = None
 
     def __post_init__(self) -> None:
         shape = self.known.shape
+        if (self.kind == "document") != (self.rows is not None) or (self.rows is not None and self.rows.shape != shape):
+            raise ContractError(f"`{self.module}`: answers to documents, and only those, name the row of each.")
         if self.reason.shape != shape or shape[0] != self.days.shape[0]:
             raise ContractError(
                 f"`{self.module}`: `known` {shape}, `reason` {self.reason.shape} and `days` {self.days.shape} must agree."

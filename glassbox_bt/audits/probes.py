@@ -17,12 +17,14 @@ from glassbox_bt.audits.base import AuditSettings
 from glassbox_bt.audits.ranges import range_of
 from glassbox_bt.audits.subject import Walk
 from glassbox_bt.decision.rules import Rules
+from glassbox_bt.errors import ContractError
 from glassbox_bt.market.view import Span
 from glassbox_bt.modules._attribution import RISKS
 from glassbox_bt.modules._formulas import Thresholds
 from glassbox_bt.types import AnyArray, FloatArray, IntArray
+from glassbox_bt.walkforward.answers import ModuleAnswers
 
-__all__ = ["NOT_BY_ROWS", "Drawn", "Probe", "drawn_rows", "moved", "probes"]
+__all__ = ["NOT_BY_ROWS", "Drawn", "Probe", "answers_of_names", "drawn_rows", "moved", "probes"]
 
 FAR = 0.02  # from every threshold
 NOT_BY_ROWS = {
@@ -120,9 +122,17 @@ def _undecided(rows: Rows) -> FloatArray:
     return np.asarray(np.minimum(tie, np.abs(rows["learned_hold_prob"] - 0.5)))
 
 
+def answers_of_names(walk: Walk, name: str) -> ModuleAnswers:
+    """The module's answers by day and name; whoever answers documents has no such rows to be moved."""
+    given = walk.fitter.answers[name]
+    if not isinstance(given, ModuleAnswers):
+        raise ContractError(f"`{name}` answers documents, so it cannot be probed by rows of names. Take it out of PROBES.")
+    return given
+
+
 def drawn_rows(walk: Walk, name: str, probe: Probe, at_most: int, rng: np.random.Generator) -> Drawn:
     """Rows of the test years that the module knows and that lie far from every threshold, drawn without replacement."""
-    given, test = walk.fitter.answers[name], walk.fitter.days.test
+    given, test = answers_of_names(walk, name), walk.fitter.days.test
     day, column = np.nonzero(given.known[test - given.days[0]])
     rows = {output: np.asarray(values)[test - given.days[0]][day, column] for output, values in given.outputs.items()}
     if probe.margin is not None:

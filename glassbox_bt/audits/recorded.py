@@ -102,15 +102,17 @@ def _answers_alike(walk: Walk, name: str, days: IntArray, span: Span, how: str) 
     fitter = walk.fitter
     fitted, _ = fitter.answering(name, int(days[0]))
     again = fitted.predict_many(span)
-    tickers = list(span.tickers)
+    tickers, cut = list(span.tickers), str(fitter.store.dates[days[-1]])
     places = np.searchsorted(fitter.store.tickers, tickers)
     made = fitter.answers[name].on(days, places)
+    if made.rows is not None:  # one row for each document and name
+        days, tickers = made.days, []
     pairs: dict[str, tuple[AnyArray, AnyArray]] = {"known": (made.known, again.known)}
     pairs |= {output: (values, again.outputs[output]) for output, values in made.outputs.items()}
     for output, (one, two) in pairs.items():
         fault = difference(np.asarray(one), np.asarray(two), fitter.store.dates[days], tickers)
         detail = f"answered {how}, {fault}" if fault else ""
-        yield Check("one day as many", name, output, walk.number, str(fitter.store.dates[days[-1]]), not fault, detail)
+        yield Check("one day as many", name, output, walk.number, cut, not fault, detail)
 
 
 def _sessions(store: MarketStore, dates: pd.Series) -> IntArray:

@@ -16,6 +16,7 @@ from glassbox_bt.walkforward.answers import ModuleAnswers
 from glassbox_bt.walkforward.chunks import ChunkDays
 from glassbox_bt.walkforward.fitting import ChunkFitter
 from glassbox_bt.walkforward.replay import replay_chunk
+from glassbox_bt.walkforward.text_answers import Said
 
 __all__ = ["decision_checks"]
 
@@ -64,7 +65,9 @@ def _until_cut(fitter: ChunkFitter, twin: Twin) -> ChunkFitter:
     days, moved = fitter.days, on_store(fitter, twin.other)
     short = ChunkDays(days.number, days.train, days.val[:SHORT], days.test[days.test <= twin.day])
     moved = dataclasses.replace(moved, days=short)
-    answers = {name: _for_names(given, moved.assets) for name, given in moved.answers.items()}
+    answers: dict[str, Said] = {
+        name: _for_names(given, moved.assets) for name, given in moved.answers.items() if isinstance(given, ModuleAnswers)
+    }
     return dataclasses.replace(moved, answers=answers)
 
 

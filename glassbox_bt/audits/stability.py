@@ -19,7 +19,7 @@ import numpy as np
 
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Metric, Progress, not_asked
 from glassbox_bt.audits.case import NO_RUN, Case
-from glassbox_bt.audits.probes import NOT_BY_ROWS, Drawn, Probe, drawn_rows, moved, probes
+from glassbox_bt.audits.probes import NOT_BY_ROWS, Drawn, Probe, answers_of_names, drawn_rows, moved, probes
 from glassbox_bt.audits.subject import Walk
 from glassbox_bt.types import AnyArray, FloatArray
 
@@ -111,7 +111,7 @@ def _figures(
 
 def _same_as_recorded(walk: Walk, name: str, rows: Drawn, unmoved: dict[str, AnyArray]) -> Iterator[Check]:
     """The fitted module on the drawn rows alone says what the run recorded (R12)."""
-    given = walk.fitter.answers[name]
+    given = answers_of_names(walk, name)
     day, asset = rows.days - given.days[0], np.searchsorted(given.assets, rows.assets)
     for output, values in unmoved.items():
         made = np.asarray(given.outputs[output][day, asset])

@@ -16,17 +16,18 @@ import pandas as pd
 
 from glassbox_bt.backtest import open_run_store, read_market
 from glassbox_bt.errors import InputError, RunFolderError
+from glassbox_bt.market.documents import TextColumn
 from glassbox_bt.market.ingest import build_store
 from glassbox_bt.market.sources.raw import RawMarket
-from glassbox_bt.market.store import AnswerColumn, MarketStore
+from glassbox_bt.market.store import Column, MarketStore
 from glassbox_bt.plan import Plan, load_strategies, plan_from
 from glassbox_bt.runs.artefacts import code_digest
 from glassbox_bt.runs.manifest import Manifest
 from glassbox_bt.types import IntArray
-from glassbox_bt.walkforward.answers import ModuleAnswers
 from glassbox_bt.walkforward.fitting import ChunkFitter
 from glassbox_bt.walkforward.restored import restored_walks
 from glassbox_bt.walkforward.rivals import Strategy
+from glassbox_bt.walkforward.text_answers import Said, TextAnswers
 
 __all__ = ["FITS", "Build", "Subject", "Walk", "fit_folder", "on_store", "subject_of"]
 
@@ -123,7 +124,7 @@ def fit_folder(fitter: ChunkFitter, digest: str) -> Path:
 
 
 def on_store(fitter: ChunkFitter, store: MarketStore) -> ChunkFitter:
-    """The same walk on another store: the recorded answers stand at the places of their names.
+    """The same walk on another store: the recorded answers stand at the places of their names, and of their documents.
 
     Names that the other store does not have are left out; sessions keep their numbers, because both stores start on the
     same day.
@@ -136,17 +137,43 @@ def on_store(fitter: ChunkFitter, store: MarketStore) -> ChunkFitter:
         here = [place[fitter.store.tickers[assets[i]]] for i in there]
         return np.array(there, dtype=np.int64), np.array(here, dtype=np.int64)
 
-    columns: dict[str, AnswerColumn] = {}
+    text = _text_places(fitter.store, store)
+    columns: dict[str, Column] = {}
     for name, column in fitter.columns.items():
+        if isinstance(column, TextColumn):
+            columns[name] = _moved_text_column(column, text)
+            continue
         there, here = moved(column.assets)
         columns[name] = dataclasses.replace(column, assets=here, values=column.values[:, there])
-    answers: dict[str, ModuleAnswers] = {}
+    answers: dict[str, Said] = {}
     for name, given in fitter.answers.items():
+        if isinstance(given, TextAnswers):  # nobody asks the walk on another store for them: it has their columns
+            continue
         there, here = moved(given.assets)
         outputs = {output: values[:, there] for output, values in given.outputs.items()}
         known, reason = given.known[:, there], given.reason[:, there]
         answers[name] = dataclasses.replace(given, assets=here, outputs=outputs, known=known, reason=reason)
     return dataclasses.replace(fitter, store=store, columns=columns, answers=answers)
+
+
+def _text_places(clean: MarketStore, other: MarketStore) -> IntArray:
+    """Place of each row of text in the other store's table, -1 where it is not there."""
+    frames = clean.text.frame, other.text.frame
+    keys = [pd.MultiIndex.from_frame(frame[["known_at", "ticker", "chunk_id"]]) for frame in frames]
+    return np.asarray(keys[1].get_indexer(keys[0]), dtype=np.int64)
+
+
+def _moved_text_column(column: TextColumn, places: IntArray) -> TextColumn:
+    here = places[column.rows]
+    kept = np.flatnonzero(here >= 0)
+    kept = kept[np.argsort(here[kept], kind="stable")]
+    return dataclasses.replace(
+        column,
+        rows=here[kept],
+        session=column.session[kept],
+        values=column.values[kept],
+        fitted_through=column.fitted_through[kept],
+    )
 
 
 def _manifest(run: Path, unfinished: bool) -> Mapping[str, Any]:

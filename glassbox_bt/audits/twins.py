@@ -168,12 +168,36 @@ def _span_checks(what: str, module: str, chunk: int, twin: Twin, spans: Sequence
     pairs = {name: (block, other.blocks[name]) for name, block in clean.blocks.items()}
     if isinstance(clean, TrainView) and isinstance(other, TrainView):
         pairs |= {f"label {name}": (values, other.labels[name]) for name, values in clean.labels.items()}
+    for name, fault in _text_faults(clean, other, set(common)):
+        pairs.pop(name, None)
+        yield twin.check(what, module, name, chunk, fault)
     for name, (one, two) in pairs.items():
         rows = twin.clean.dates[max(int(clean.days[-1]) + 1 - len(one), 0) : int(clean.days[-1]) + 1]
         padded = np.concatenate([np.repeat(rows[:1], len(one) - len(rows)), rows])
         if one.ndim > 1:
             one, two = one[:, mine], two[:, theirs]  # noqa: PLW2901
         yield twin.check(what, module, name, chunk, difference(one, two, padded, common))
+
+
+def _text_faults(clean: Span, other: Span, common: set[str]) -> Iterator[tuple[str, str]]:
+    """Where the text that two spans hold about common names differs, by column."""
+    if clean.documents is None or other.documents is None:
+        return
+    kept, about = [], []
+    for span, text in ((clean, clean.documents), (other, other.documents)):
+        names = np.array([*span.tickers, ""], dtype=object)[text.asset]  # -1, the market, is the last
+        here = np.array([one in common or not one for one in names], dtype=bool)
+        kept.append(np.flatnonzero(here))
+        about.append((text.session[here], names[here]))
+    fault = next((fault for one, two in zip(*about, strict=True) if (fault := difference(one, two))), "")
+    yield "text", fault
+    for name in sorted(clean.of_text):
+        one, two = (_comparable(span.blocks[name][rows]) for span, rows in zip((clean, other), kept, strict=True))
+        yield name, "" if fault else difference(one, two)
+
+
+def _comparable(values: AnyArray) -> AnyArray:
+    return values.astype(np.int64) if values.dtype.kind in "mM" else values
 
 
 def _bar_checks(fitter: ChunkFitter, twin: Twin) -> Iterator[Check]:
@@ -250,5 +274,4 @@ def _known_rows(table: pd.DataFrame, moment: np.datetime64) -> pd.DataFrame:
 
 
 def _plain(column: pd.Series[Any]) -> AnyArray:
-    values = column.to_numpy()
-    return values.astype(np.int64) if values.dtype.kind in "mM" else values
+    return _comparable(column.to_numpy())

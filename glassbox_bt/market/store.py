@@ -19,10 +19,11 @@ import numpy as np
 import pandas as pd
 
 from glassbox_bt.errors import ContractError, LookAheadError
-from glassbox_bt.market.view import MarketView, Span, TrainView
+from glassbox_bt.market.documents import TextColumn, TextTable, columns_of_text, empty_text
+from glassbox_bt.market.view import Documents, MarketView, Span, TrainView
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray, Read
 
-__all__ = ["AnswerColumn", "Label", "MarketStore"]
+__all__ = ["AnswerColumn", "Column", "Label", "MarketStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,10 @@ class AnswerColumn:
                 f"An answer for session {day} comes from a fit that knows session {int(self.fitted_through[late][0])}. "
                 "Answer it out of fold."
             )
+
+
+Column = AnswerColumn | TextColumn
+"""An output of a module, as the modules above read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,11 @@ class MarketStore:
         """Universe, (n_sessions, n_assets)."""
         return np.asarray(self.columns["member"], dtype=bool)
 
+    @property
+    def text(self) -> TextTable:
+        """Everything that was written, by whenever; empty where the market has no text."""
+        return TextTable(self.records["text"] if "text" in self.records else empty_text())
+
     def sessions_between(self, first: str, last: str) -> IntArray:
         """Session numbers with ``first <= date <= last``."""
         low, high = np.datetime64(first, "D"), np.datetime64(last, "D")
@@ -131,7 +141,7 @@ class MarketStore:
         days: IntArray,
         reads: Sequence[Read],
         assets: IntArray,
-        answers: Mapping[str, AnswerColumn] | None = None,
+        answers: Mapping[str, Column] | None = None,
     ) -> Span:
         """Windows of ``reads`` ending on each of ``days`` (ascending), for ``assets``."""
         if len(days) == 0 or np.any(np.diff(days) <= 0):
@@ -143,6 +153,9 @@ class MarketStore:
         given = answers or {}
         member = self.member[np.ix_(days, assets)]
         member.flags.writeable = False
+        of_text = columns_of_text(lengths, given)
+        window = max((lengths[name] for name in of_text), default=0)
+        text = self.text.cut(first - window + 1, last, assets) if window else None
         return Span(
             days=days,
             dates=self.dates[days],
@@ -150,11 +163,18 @@ class MarketStore:
             tickers=tuple(self.tickers[i] for i in assets),
             member=member,
             reads=lengths,
-            blocks={name: self._block(name, first - n + 1, last, assets, given) for name, n in lengths.items()},
+            blocks={
+                name: self._text_block(name, text, given)
+                if text is not None and name in of_text
+                else self._block(name, first - n + 1, last, assets, given)
+                for name, n in lengths.items()
+            },
+            documents=text,
+            of_text=of_text,
         )
 
     def view(
-        self, day: int, reads: Sequence[Read], assets: IntArray, answers: Mapping[str, AnswerColumn] | None = None
+        self, day: int, reads: Sequence[Read], assets: IntArray, answers: Mapping[str, Column] | None = None
     ) -> MarketView:
         """One day; see `span`."""
         return MarketView(self.span(np.array([day], dtype=np.int64), reads, assets, answers))
@@ -165,7 +185,7 @@ class MarketStore:
         reads: Sequence[Read],
         learns_from: Sequence[str],
         assets: IntArray,
-        answers: Mapping[str, AnswerColumn] | None = None,
+        answers: Mapping[str, Column] | None = None,
     ) -> TrainView:
         """Inputs and known labels of a fit whose knowledge ends at the close of ``days[-1]``."""
         span = self.span(days, reads, assets, answers)
@@ -178,6 +198,8 @@ class MarketStore:
             member=span.member,
             reads=span.reads,
             blocks=span.blocks,
+            documents=span.documents,
+            of_text=span.of_text,
             cut=cut,
             labels={name: self._known_label(name, days, assets, cut) for name in learns_from},
         )
@@ -192,9 +214,16 @@ class MarketStore:
         values.flags.writeable = False
         return values
 
-    def _block(self, name: str, first: int, last: int, assets: IntArray, answers: Mapping[str, AnswerColumn]) -> AnyArray:
-        if name in answers:
-            block = _answer_block(answers[name], first, last, assets)
+    def _text_block(self, name: str, text: Documents, answers: Mapping[str, Column]) -> AnyArray:
+        column = answers.get(name)
+        block = column.at(text.rows) if isinstance(column, TextColumn) else self.text.column(name, text.rows)
+        block.flags.writeable = False
+        return block
+
+    def _block(self, name: str, first: int, last: int, assets: IntArray, answers: Mapping[str, Column]) -> AnyArray:
+        column = answers.get(name)
+        if isinstance(column, AnswerColumn):
+            block = _answer_block(column, first, last, assets)
         elif name in self.columns:
             block = _column_block(self.columns[name], first, last, assets)
         else:

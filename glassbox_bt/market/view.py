@@ -18,7 +18,32 @@ from numpy.lib.stride_tricks import sliding_window_view
 from glassbox_bt.errors import LookAheadError
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["MarketView", "Span", "TrainView"]
+__all__ = ["Documents", "MarketView", "Span", "TrainView"]
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The rows of text within a span, oldest first: one for each chunk of a document and each name that it speaks of.
+
+    Parameters
+    ----------
+    rows : IntArray
+        Place of each in the store's table of text, ascending, (n_rows,). A handle to answer by, never an input.
+    session : IntArray
+        First session whose decision may use it (spec 0.2.5), (n_rows,), not descending.
+    asset : IntArray
+        Place of the name in ``span.tickers``, (n_rows,); -1 for text about the market as a whole.
+    document : IntArray
+        Number of the document and name that the chunk belongs to, from 0 in order of appearance, (n_rows,).
+    """
+
+    rows: IntArray
+    session: IntArray
+    asset: IntArray
+    document: IntArray
+
+    def __len__(self) -> int:
+        return int(self.rows.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +64,10 @@ class Span:
         Declared columns and the length of their windows.
     blocks : Mapping[str, AnyArray]
         Column name to a read-only owned block of rows ``days[0] - sessions + 1 .. days[-1]``; rows before the first session
-        are NaN. Asset columns (rows, n_assets) or (rows, n_assets, k); market columns (rows,).
+        are NaN. Asset columns (rows, n_assets) or (rows, n_assets, k); market columns (rows,). Columns of text
+        (``text.body``, or an answer to documents) hold one entry for each of ``documents``.
+    documents : Documents or None
+        Text of the sessions within the longest window of text that was declared; None where none was.
     """
 
     days: IntArray
@@ -49,9 +77,24 @@ class Span:
     member: BoolArray
     reads: Mapping[str, int]
     blocks: Mapping[str, AnyArray]
+    documents: Documents | None = None
+    of_text: frozenset[str] = frozenset()  # the blocks that hold one entry for each row of text
 
     def __len__(self) -> int:
         return int(self.days.shape[0])
+
+    @property
+    def text(self) -> Documents:
+        """Rows of text; every block of a column of text holds one entry for each."""
+        if self.documents is None:
+            raise LookAheadError("No column of text was declared in `reads`. Add for example a Read of `text.body`.")
+        return self.documents
+
+    @property
+    def asked(self) -> BoolArray:
+        """Rows of text that belong to the days themselves, not to the look-back before or between them, (n_rows,)."""
+        mine: BoolArray = np.isin(self.text.session, self.days)
+        return mine
 
     @property
     def n_assets(self) -> int:
@@ -147,3 +190,14 @@ class TrainView(Span):
             declared = ", ".join(sorted(self.labels)) or "nothing"
             raise LookAheadError(f"Label `{name}` was not declared in `learns_from` (declared: {declared}).")
         return self.labels[name]
+
+    def text_label(self, name: str) -> FloatArray:
+        """The outcome of each row of text, (n_rows,): that of a decision on its session about its name.
+
+        The position is entered at the next open, a price that whoever read the text could reach (D-LAB-03). NaN where the
+        outcome is not known, for text about the whole market and for rows before the training window.
+        """
+        values, text = self.label(name), self.text
+        place = np.searchsorted(self.days, text.session).clip(max=len(self) - 1)
+        found = (self.days[place] == text.session) & (text.asset >= 0)
+        return np.where(found, values[place, text.asset], np.nan)

@@ -33,6 +33,7 @@ __all__ = [
     "predict",
     "reasons",
     "rounded",
+    "text_answers_of",
 ]
 
 
@@ -174,7 +175,10 @@ class RuleModule(Protocol):
 
 def predict(fitted: FittedModule, view: MarketView) -> Signal:
     """The one-day path: the same kernel as `predict_many`, on one day."""
-    return fitted.predict_many(view.span).at(0, view.as_of)
+    answers = fitted.predict_many(view.span)
+    if answers.kind == "document":
+        return Signal(answers.module, view.as_of, answers.outputs, answers.known, answers.reason, answers.kind)
+    return answers.at(0, view.as_of)
 
 
 def reasons(*unknown: tuple[BoolArray, Reason]) -> NDArray[np.int8]:
@@ -199,6 +203,20 @@ def answers_of(module: str, span: Span, outputs: Mapping[str, AnyArray], reason:
         cut[~known] = np.nan
         masked[name] = cut
     return Answers(module, span.days, masked, known, reason)
+
+
+def text_answers_of(module: str, span: Span, outputs: Mapping[str, AnyArray], reason: NDArray[np.int8]) -> Answers:
+    """Answers to the rows of text of the span's days, document kind.
+
+    ``outputs`` and ``reason`` have an entry for each of ``span.text``; rows of the look-back are left out, and NaN is
+    written wherever the reason is not ``KNOWN``.
+    """
+    asked = span.asked
+    known = reason[asked] == Reason.KNOWN
+    cut = {name: np.array(values[asked]) for name, values in outputs.items()}
+    for values in cut.values():
+        values[~known] = np.nan
+    return Answers(module, span.text.session[asked], cut, known, reason[asked], "document", span.text.rows[asked])
 
 
 def rounded(values: AnyArray) -> AnyArray:

@@ -33,10 +33,13 @@ class Silent(RuleModule):
         Name of the module it stands in for.
     columns : tuple[str, ...]
         Outputs that other modules may read.
+    of_text : bool
+        Whether it answers documents; it then answers no row.
     """
 
     module: str
     columns: tuple[str, ...] = ()
+    of_text: bool = False
     name: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
     kind: ClassVar[Kind] = "asset"
@@ -45,6 +48,7 @@ class Silent(RuleModule):
         # The protocol's class variables, but one value per stand-in.
         object.__setattr__(self, "name", self.module)
         object.__setattr__(self, "outputs", self.columns)
+        object.__setattr__(self, "kind", "document" if self.of_text else "asset")
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -52,6 +56,10 @@ class Silent(RuleModule):
 
     def predict_many(self, span: Span) -> Answers:
         """NaN and `Reason.SILENT` everywhere."""
+        if self.of_text:
+            nowhere, empty = np.zeros(0, dtype=np.int64), dict.fromkeys(self.outputs, np.zeros(0))
+            never, code = np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int8)
+            return Answers(self.name, nowhere, empty, never, code, "document", nowhere)
         reason = np.full(span.member.shape, Reason.SILENT, dtype=np.int8)
         nothing = {name: np.full(span.member.shape, np.nan) for name in self.outputs}
         return answers_of(self.name, span, nothing, reason)
@@ -64,7 +72,7 @@ class Silent(RuleModule):
 
     def explain(self, span: Span, answers: Answers) -> StrArray:  # noqa: ARG002
         """The same sentence for every row."""
-        return np.full(span.member.shape, SILENT_TEXT, dtype=object)
+        return np.full(answers.known.shape, SILENT_TEXT, dtype=object)
 
 
 @dataclass(frozen=True)
@@ -138,14 +146,17 @@ class Shuffled:
 
     def of(self, answers: Answers, runs: Mapping[str, IntArray]) -> Answers:
         """The answers, shuffled within each run of days and never across; ``runs`` are rows of ``answers.days`` by name."""
-        day, asset = (np.array(grid) for grid in np.indices(answers.known.shape))
+        source = np.arange(answers.known.size)
+        places = np.arange(answers.known.size).reshape(answers.known.shape)
         context = FitContext(self.seed, self.module, self.chunk, fold=0)
         for name, rows in runs.items():
-            known_row, known_asset = np.nonzero(answers.known[rows])
-            drawn = context.rng("shuffled", name).permutation(len(known_row))
-            place = rows[known_row], known_asset
-            day[place], asset[place] = rows[known_row[drawn]], known_asset[drawn]
-        outputs = {name: values[day, asset] for name, values in answers.outputs.items()}
+            known = places[rows][answers.known[rows]]
+            source[known] = known[context.rng("shuffled", name).permutation(len(known))]
+        shape, n_axes = answers.known.shape, answers.known.ndim
+        outputs = {
+            name: values.reshape(-1, *values.shape[n_axes:])[source].reshape(*shape, *values.shape[n_axes:])
+            for name, values in answers.outputs.items()
+        }
         return replace(answers, outputs=outputs)
 
 

@@ -171,8 +171,10 @@ def digest_json(value: Any) -> str:
 
 
 def digest_array(values: AnyArray) -> str:
-    """sha256 of dtype, shape and bytes; NaNs of any payload count as equal."""
+    """sha256 of dtype, shape and bytes; NaNs of any payload count as equal, and texts go by their UTF-8 bytes."""
     plain = np.ascontiguousarray(values)
+    if plain.dtype.kind == "O":
+        return digest_json([list(plain.shape), plain.ravel().tolist()])
     if plain.dtype.kind == "f" and np.isnan(plain).any():
         plain = np.where(np.isnan(plain), np.array(np.nan, dtype=plain.dtype), plain)
     if plain.dtype.kind in "mM":

@@ -25,8 +25,14 @@ class Part:
     """What one fit said about one run of days; ``fitted_through`` is the last session of its knowledge."""
 
     answers: Answers
-    assets: IntArray  # positions in the store
+    assets: IntArray  # positions in the store of the names that were asked about
     fitted_through: int
+    asked: IntArray | None = None  # the days, where the answers are to documents: not every day has one
+
+    @property
+    def days(self) -> IntArray:
+        """The run of days."""
+        return self.answers.days if self.asked is None else self.asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +124,16 @@ def save_part(folder: Path, part: Part) -> None:
     """Write a part as ``.npy`` files."""
     answers = part.answers
     arrays = {"days": answers.days, "known": answers.known, "reason": answers.reason, "assets": part.assets}
+    if answers.rows is not None:
+        arrays |= {"rows": answers.rows, "asked": part.days}
     for name, values in {**arrays, **{f"output.{n}": v for n, v in answers.outputs.items()}}.items():
         np.save(folder / f"{name}.npy", values, allow_pickle=False)
-    head = {"module": answers.module, "outputs": list(answers.outputs), "fitted_through": part.fitted_through}
+    head = {
+        "module": answers.module,
+        "kind": answers.kind,
+        "outputs": list(answers.outputs),
+        "fitted_through": part.fitted_through,
+    }
     (folder / "part.json").write_text(json.dumps(head), encoding="utf-8")
 
 
@@ -129,5 +142,6 @@ def load_part(folder: Path) -> Part:
     head = json.loads((folder / "part.json").read_text(encoding="utf-8"))
     outputs = {name: np.load(folder / f"output.{name}.npy", mmap_mode="r") for name in head["outputs"]}
     days, known = np.load(folder / "days.npy"), np.load(folder / "known.npy")
-    answers = Answers(head["module"], days, outputs, known, np.load(folder / "reason.npy"))
-    return Part(answers, np.load(folder / "assets.npy"), int(head["fitted_through"]))
+    rows, asked = ((np.load(folder / f"{name}.npy") if head["kind"] == "document" else None) for name in ("rows", "asked"))
+    answers = Answers(head["module"], days, outputs, known, np.load(folder / "reason.npy"), head["kind"], rows)
+    return Part(answers, np.load(folder / "assets.npy"), int(head["fitted_through"]), asked)

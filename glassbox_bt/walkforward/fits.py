@@ -27,6 +27,9 @@ def digests(span: Span) -> dict[str, str]:
     """Content digest of everything a fit or a prediction was handed, by column (R25)."""
     found = {"days": digest_array(span.dates), "tickers": digest_json(span.tickers), "member": digest_array(span.member)}
     found.update({name: digest_array(block) for name, block in span.blocks.items()})
+    if span.documents is not None:  # places in the table are handles, no inputs
+        text = span.documents
+        found["text"] = digest_json([digest_array(part) for part in (text.session, text.asset, text.document)])
     if isinstance(span, TrainView):
         found.update({f"label {name}": digest_array(values) for name, values in span.labels.items()})
     return found
@@ -78,9 +81,12 @@ def is_silence(folder: Path) -> bool:
 
 
 def identity(module: Module) -> dict[str, Any]:
-    """What decides a module's fits and answers besides their inputs: class, settings, code, libraries."""
+    """What decides a module's fits and answers besides their inputs: class, settings, code, libraries, files it names."""
     cls = type(module)
+    external = getattr(module, "external", None)
+    outside = {} if external is None else {"external": dict(external())}
     return {
+        **outside,
         "module": module.name,
         "class": f"{cls.__module__}:{cls.__qualname__}",
         "settings": dataclasses.asdict(module),  # type: ignore[call-overload]

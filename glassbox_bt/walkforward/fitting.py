@@ -29,7 +29,7 @@ import pandas as pd
 
 from glassbox_bt.decision.stack import layer_of, order
 from glassbox_bt.errors import TrainingError
-from glassbox_bt.market.store import AnswerColumn, MarketStore
+from glassbox_bt.market.store import Column, MarketStore
 from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules.base import FitContext, FittedModule, Module, ModuleState
 from glassbox_bt.modules.stand_ins import Silent
@@ -37,12 +37,13 @@ from glassbox_bt.plan import Plan, SelectionPlan, load_stack
 from glassbox_bt.runs.artefacts import ArtefactStore, Made, code_digest, digest_array, digest_json
 from glassbox_bt.runs.engine import Progress
 from glassbox_bt.types import Answers, IntArray, Read
-from glassbox_bt.walkforward.answers import ModuleAnswers, Part, load_part, save_part, silent_column
+from glassbox_bt.walkforward.answers import Part, load_part, save_part
 from glassbox_bt.walkforward.chunks import N_BLOCKS, ChunkDays, chunk_days
 from glassbox_bt.walkforward.fits import digests, identity, is_silence, load_fitted, save_candidate, save_fitted, save_others
 from glassbox_bt.walkforward.selection import chooses, decided, decides, fit_variant, save_decided
 from glassbox_bt.walkforward.stood_in import STOOD_IN_TEXT, refuse_unknown_columns, stood_in
-from glassbox_bt.walkforward.tables import answers_table, write_table
+from glassbox_bt.walkforward.tables import answers_table, tables_of, write_table
+from glassbox_bt.walkforward.text_answers import TEXT_MODULES, Said, laid_out, silent
 
 __all__ = [
     "DECIDED",
@@ -111,8 +112,8 @@ class ChunkFitter:
     seed: int
     silent: tuple[str, ...] = ()
     device: str = "cpu"
-    answers: dict[str, ModuleAnswers] = field(default_factory=dict)
-    columns: dict[str, AnswerColumn] = field(default_factory=dict)
+    answers: dict[str, Said] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
     fitted: dict[str, FittedModule] = field(default_factory=dict)  # what answers test
     before: dict[str, FittedModule] = field(default_factory=dict)  # what answers validation, where that is another fit
     selection: SelectionPlan = field(default_factory=SelectionPlan)
@@ -120,7 +121,7 @@ class ChunkFitter:
     skipped: list[str] = field(default_factory=list)
     stand_ins: Mapping[str, str] = field(default_factory=dict)  # module to silent, shuffled or frozen
     blank: tuple[str, ...] = ()  # columns that nobody sees
-    like: Mapping[str, ModuleAnswers] = field(default_factory=dict)  # a walk of this stack; shapes of what is silent here
+    like: Mapping[str, Said] = field(default_factory=dict)  # a walk of this stack; shapes of what is silent here
 
     @classmethod
     def of(cls, plan: Plan, number: int, store: MarketStore, artefacts: ArtefactStore, device: str) -> ChunkFitter:
@@ -228,7 +229,7 @@ class ChunkFitter:
         return self._silent(name) if self.stand_ins.get(name) == "silent" else self.stack[name]
 
     def _silent(self, name: str) -> Module:
-        return Silent(name, self.stack[name].outputs)
+        return Silent(name, self.stack[name].outputs, of_text=name in TEXT_MODULES)
 
     def _taken(self, module: Module, progress: Callable[[float], None]) -> _Taken:
         """Every fit of the module and its answers.
@@ -362,7 +363,7 @@ class ChunkFitter:
 
         def make(folder: Path) -> None:
             shutil.copytree(fit.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("key.json"))
-            oof = self._out_of_fold(module.name, parts)
+            oof = self._out_of_fold(module, parts)
             ranked = refer(oof)
             save_fitted(folder, (ranked.with_outcomes(oof, labels) if learn else ranked).state())
 
@@ -371,7 +372,7 @@ class ChunkFitter:
     def _decided(self, module: Module, fit: Made, parts: Sequence[tuple[Part, Made]]) -> Made:
         """The fit that answers test, once validation has decided."""
         view = self.validation_view(module)
-        oof = [(part, made) for part, made in parts if part.answers.days[-1] <= self.days.train[-1]]
+        oof = [(part, made) for part, made in parts if part.days[-1] <= self.days.train[-1]]
         key: dict[str, Any] = {
             "fit": fit.digest,
             **identity(module),
@@ -382,21 +383,21 @@ class ChunkFitter:
         }
 
         def make(folder: Path) -> None:
-            one = decided(module, fit.path, view, self.selection, self._out_of_fold(module.name, oof))
+            one = decided(module, fit.path, view, self.selection, self._out_of_fold(module, oof))
             save_decided(folder, one, fit.path)
 
         return self.artefacts.get_or_make("decided", key, make)
 
-    def _out_of_fold(self, name: str, parts: Sequence[tuple[Part, Made]]) -> Answers | None:
+    def _out_of_fold(self, module: Module, parts: Sequence[tuple[Part, Made]]) -> Answers | None:
         """Out-of-fold answers of train; None without any."""
         if not parts:
             return None
         days = self._train_days(parts)
-        return ModuleAnswers.assemble(name, days, self.assets, [part for part, _ in parts], in_sample=False).on(days)
+        return laid_out(module, days, self.store, self.assets, [part for part, _ in parts]).on(days)
 
     @staticmethod
     def _train_days(parts: Sequence[tuple[Part, Made]]) -> IntArray:
-        return np.concatenate([part.answers.days for part, _ in parts])
+        return np.concatenate([part.days for part, _ in parts])
 
     def _answered(
         self, module: Module, fit: Made, days: IntArray, through: int, split: str
@@ -414,9 +415,10 @@ class ChunkFitter:
 
         def make(folder: Path) -> None:
             answers = fitted.predict_many(span)
-            save_part(folder, Part(answers, assets, through))
+            save_part(folder, Part(answers, assets, through, days))
             if split != "lead":
-                write_table(folder / "table.parquet", answers_table(module, span, answers, fitted.explain(span, answers)))
+                for name, table in tables_of(module, fitted, span, answers, self.store).items():
+                    write_table(folder / f"{name}.parquet", table)
 
         return self.artefacts.get_or_make("answers", key, make)
 
@@ -424,12 +426,11 @@ class ChunkFitter:
         """Last session on which a module above reads the module's answers to ``days``."""
         return min(int(days[-1]) + self._lead(name), self.days.last)
 
-    def assembled(self, name: str, parts: Sequence[Part]) -> ModuleAnswers:
+    def assembled(self, name: str, parts: Sequence[Part]) -> Said:
         """The parts of one module laid out on all days from its first answer to the chunk's last day."""
-        first = min(int(part.answers.days[0]) for part in parts)
+        first = min(int(part.days[0]) for part in parts)
         days = np.arange(first, self.days.last + 1, dtype=np.int64)
-        in_sample = self.stack[name].self_supervised
-        return ModuleAnswers.assemble(name, days, self.assets, parts, in_sample=in_sample)
+        return laid_out(self.stack[name], days, self.store, self.assets, parts)
 
     def _stood_in(self, name: str, module: Module, parts: Sequence[tuple[str, Part, Made]]) -> list[tuple[str, Part, Made]]:
         """The parts as others read them, shuffled or frozen, each an artefact of its own."""
@@ -440,14 +441,14 @@ class ChunkFitter:
         key["code"] = code_digest("glassbox_bt.walkforward.stood_in")
         replaced = []
         for place, (split, part, _) in enumerate(parts):
-            said = Part(altered.on(part.answers.days, part.assets), part.assets, part.fitted_through)
+            said = Part(altered.on(part.days, part.assets), part.assets, part.fitted_through, part.asked)
 
             def make(folder: Path, split: str = split, said: Part = said) -> None:
                 save_part(folder, said)
-                span = self.store.span(said.answers.days, (), said.assets)
+                span = self.store.span(said.days, (), said.assets)
                 texts = np.full(said.answers.known.shape, STOOD_IN_TEXT[kind], dtype=object)
                 if split != "lead":
-                    write_table(folder / "table.parquet", answers_table(module, span, said.answers, texts))
+                    write_table(folder / "table.parquet", answers_table(module, span, said.answers, texts, self.store))
 
             replaced.append((split, said, self.artefacts.get_or_make("answers", {**key, "place": place}, make)))
         return replaced
@@ -455,7 +456,8 @@ class ChunkFitter:
     def _offer(self, name: str, module: Module, parts: Sequence[Part]) -> None:
         given = self.assembled(name, parts)
         if name in self.like and isinstance(module, Silent):
-            shapes = {output: values.shape[2:] for output, values in self.like[name].outputs.items()}
+            n_axes = self.like[name].known.ndim
+            shapes = {output: values.shape[n_axes:] for output, values in self.like[name].outputs.items()}
             nothing = {output: np.full((*given.known.shape, *shape), np.nan) for output, shape in shapes.items()}
             given = dataclasses.replace(given, outputs={**given.outputs, **nothing})
         self.answers[name] = given
@@ -463,10 +465,10 @@ class ChunkFitter:
 
     def _offer_silent(self, reads: Sequence[Read]) -> None:
         for read in reads:
-            owner, _, output = read.column.partition(".")
+            owner = read.column.partition(".")[0]
             if owner in self.silent and read.column not in self.columns:
                 days = np.arange(self.days.first, self.days.last + 1, dtype=np.int64)
-                self.columns[read.column] = silent_column(output, days, self.assets)
+                self.columns[read.column] = silent(read.column, days, self.assets)
 
     def _gap(self, name: str, before: IntArray, after: IntArray) -> tuple[tuple[str, IntArray], ...]:
         """Days between two parts of the chunk that modules above look back on from the second."""

@@ -16,16 +16,17 @@ import pandas as pd
 from glassbox_bt.decision.barrier import BarrierResult, evaluate
 from glassbox_bt.decision.stack import order
 from glassbox_bt.errors import PlanError, RunFolderError
-from glassbox_bt.market.store import AnswerColumn, MarketStore
+from glassbox_bt.market.store import Column, MarketStore
 from glassbox_bt.modules.base import FittedModule, Module
 from glassbox_bt.plan import Plan, load_stack
 from glassbox_bt.types import Answers, IntArray
-from glassbox_bt.walkforward.answers import ModuleAnswers, Part, silent_column
+from glassbox_bt.walkforward.answers import Part
 from glassbox_bt.walkforward.chunks import ChunkDays, chunk_days
 from glassbox_bt.walkforward.decisions import decisions_table
 from glassbox_bt.walkforward.fitting import load_fitted
 from glassbox_bt.walkforward.replay import POLICIES, on_day, scene_of
 from glassbox_bt.walkforward.tables import answers_table
+from glassbox_bt.walkforward.text_answers import laid_out, silent
 
 __all__ = ["DayDecided", "chunk_of", "decide_day"]
 
@@ -48,7 +49,7 @@ class _Stack:
     silent: tuple[str, ...]
     days: ChunkDays
     assets: IntArray
-    columns: dict[str, AnswerColumn] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
     answers: dict[str, Answers] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
@@ -61,19 +62,17 @@ class _Stack:
         module = self.modules[name]
         days = np.arange(max(day - _reach(self.modules, name), 0), day + 1, dtype=np.int64)
         for read in module.reads:
-            owner, _, output = read.column.partition(".")
-            if owner in self.silent:
+            if read.column.partition(".")[0] in self.silent:
                 since = np.arange(self.days.first, day + 1, dtype=np.int64)
-                self.columns[read.column] = silent_column(output, since, self.assets)
+                self.columns[read.column] = silent(read.column, since, self.assets)
         parts = []
         for one in days:
             span = self.store.span(np.array([one]), module.reads, self.assets, self.columns)
-            parts.append(Part(fitted.predict_many(span), self.assets, self._through(module)))
+            parts.append(Part(fitted.predict_many(span), self.assets, self._through(module), span.days))
         said = parts[-1].answers
-        self.tables[name] = answers_table(module, span, said, fitted.explain(span, said))
+        self.tables[name] = answers_table(module, span, said, fitted.explain(span, said), self.store)
         self.answers[name] = said
-        laid_out = ModuleAnswers.assemble(name, days, self.assets, parts, in_sample=module.self_supervised)
-        self.columns.update(laid_out.columns())
+        self.columns.update(laid_out(module, days, self.store, self.assets, parts).columns())
 
     def _through(self, module: Module) -> int:
         return int(self.days.train[-1]) if module.learns_from or module.self_supervised else -1

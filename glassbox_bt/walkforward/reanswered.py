@@ -19,6 +19,7 @@ import numpy as np
 
 from glassbox_bt.decision.stack import order
 from glassbox_bt.errors import PlanError
+from glassbox_bt.market.view import Span
 from glassbox_bt.modules.base import Module
 from glassbox_bt.plan import Plan, load_stack
 from glassbox_bt.types import IntArray
@@ -111,21 +112,32 @@ def _inputs_changed(walk: ChunkFitter, new: ChunkFitter, name: str) -> bool:
         for read in new.stack[name].reads
         if read.column in new.blank or new.columns.get(read.column) is not walk.columns.get(read.column)
     ]
-    if not suspects:
+    if not suspects and walk.store is new.store:
         return False
     for days, _ in _due(new, name):
         one, two = (fitter.span(walk.stack[name], days, fitter.days.last) for fitter in (walk, new))
+        if not _same_text(one, two):
+            return True
         for read in suspects:
-            if not np.array_equal(one.blocks[read.column], two.blocks[read.column], equal_nan=True):
+            before, after = one.blocks[read.column], two.blocks[read.column]
+            if not np.array_equal(before, after, equal_nan=before.dtype.kind == "f"):
                 return True
     return False
+
+
+def _same_text(one: Span, two: Span) -> bool:
+    """Whether both hold the same rows of text, of the same days and names."""
+    if one.documents is None or two.documents is None:
+        return True
+    pairs = ((getattr(one.documents, part), getattr(two.documents, part)) for part in ("rows", "session", "asset"))
+    return all(np.array_equal(before, after) for before, after in pairs)
 
 
 def _again(new: ChunkFitter, name: str) -> Iterator[Part]:
     for days, known_by in _due(new, name):
         fitted, through = new.answering(name, int(days[0]))
         span = new.span(new.stack[name], days, known_by)
-        yield Part(fitted.predict_many(span), new.store.assets_until(new.days.first, known_by), through)
+        yield Part(fitted.predict_many(span), new.store.assets_until(new.days.first, known_by), through, days)
 
 
 def _due(fitter: ChunkFitter, name: str) -> Iterator[tuple[IntArray, int]]:

@@ -18,7 +18,7 @@ from glassbox_bt.runs.artefacts import copy_whole
 from glassbox_bt.types import AnyArray, IntArray
 from glassbox_bt.walkforward.chunks import ChunkDays
 from glassbox_bt.walkforward.fitting import REJECTED, ChunkFitter, FitRecord
-from glassbox_bt.walkforward.tables import join_tables, write_table
+from glassbox_bt.walkforward.tables import EXTRA_TABLES, join_tables, write_table
 
 __all__ = ["ChunkRecord", "Replay", "booked", "equity_table", "record_chunk", "record_module", "record_run"]
 
@@ -130,6 +130,10 @@ def record_module(run: Path, fit: FitRecord) -> None:
         if not paths and split == REJECTED:
             continue
         join_tables(paths, run / "modules" / fit.module / f"chunk{fit.chunk}_{split}.parquet")
+        for name in EXTRA_TABLES:
+            more = [path.with_name(f"table.{name}.parquet") for path in paths]
+            if more and all(path.exists() for path in more):
+                join_tables(more, run / "modules" / fit.module / f"chunk{fit.chunk}_{split}_{name}.parquet")
     copy_whole(Path(fit.frozen), run / "models" / fit.module / f"chunk{fit.chunk}")
 
 

@@ -20,6 +20,7 @@ from glassbox_bt.plan import Plan
 from glassbox_bt.types import IntArray
 from glassbox_bt.walkforward.answers import ModuleAnswers
 from glassbox_bt.walkforward.chunks import ChunkDays
+from glassbox_bt.walkforward.text_answers import Said, TextAnswers
 
 __all__ = ["STOOD_IN_TEXT", "refuse_unknown_columns", "stood_in"]
 
@@ -29,30 +30,35 @@ STOOD_IN_TEXT = {
 }
 
 
-def stood_in(kind: str, given: ModuleAnswers, days: ChunkDays, store: MarketStore, seed: int) -> ModuleAnswers:
+def stood_in(kind: str, given: Said, days: ChunkDays, store: MarketStore, seed: int) -> Said:
     """What the others read in place of ``given``.
 
     Raises
     ------
     PlanError
-        If there is no such stand-in.
+        If there is no such stand-in, or it cannot stand for this module.
     """
     answers = given.on(given.days)
     if kind == "silent":
         said = Silent(given.module).of(answers)
     elif kind == "shuffled":
         said = Shuffled(given.module, seed, days.number).of(answers, _runs(given, days))
-    elif kind == "frozen":
+    elif kind == "frozen" and isinstance(given, ModuleAnswers):
         member = store.member[np.ix_(given.days, given.assets)]
         before = given.days[given.days < days.first]
         blocks = [part - given.days[0] for part in (before, *days.blocks) if len(part)]
         said = Frozen(given.module).of(answers, member, blocks, days.train - given.days[0])
+    elif kind == "frozen":
+        raise PlanError(
+            f"`{given.module}` cannot be frozen: an answer to a document is about that document alone, so there is no "
+            "earlier one to keep. Take silent or shuffled."
+        )
     else:
         raise PlanError(f"There is no stand-in `{kind}`. There are: silent, {', '.join(STOOD_IN_TEXT)}.")
     return replace(given, outputs=said.outputs, known=said.known, reason=said.reason)
 
 
-def _runs(given: ModuleAnswers, days: ChunkDays) -> Mapping[str, IntArray]:
+def _runs(given: Said, days: ChunkDays) -> Mapping[str, IntArray]:
     """Rows of the answers by run of days."""
     ends = {
         "before train": days.first,
@@ -65,7 +71,10 @@ def _runs(given: ModuleAnswers, days: ChunkDays) -> Mapping[str, IntArray]:
     runs: dict[str, IntArray] = {}
     first = int(given.days[0])
     for name, end in ends.items():
-        runs[name] = np.arange(first, max(end, first), dtype=np.int64) - int(given.days[0])
+        if isinstance(given, TextAnswers):
+            runs[name] = np.flatnonzero((given.session >= first) & (given.session < end))
+        else:
+            runs[name] = np.arange(first, max(end, first), dtype=np.int64) - int(given.days[0])
         first = max(end, first)
     return runs
 

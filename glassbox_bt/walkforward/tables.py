@@ -11,19 +11,51 @@ import numpy as np
 import pandas as pd
 
 from glassbox_bt.errors import ContractError
+from glassbox_bt.market.store import MarketStore
 from glassbox_bt.market.view import Span
+from glassbox_bt.modules.base import FittedModule, Module
 from glassbox_bt.modules.names import names_of
 from glassbox_bt.runs.artefacts import write_whole
 from glassbox_bt.types import Answers, AnyArray, Reason, StrArray
 
-__all__ = ["answers_table", "join_tables", "write_table"]
+__all__ = ["EXTRA_TABLES", "answers_table", "join_tables", "tables_of", "write_table"]
+
+EXTRA_TABLES = ("events",)  # beside a module's own: `<name>_table(span, answers)` of its fit
+PROVENANCE = (
+    "doc_id",
+    "chunk_id",
+    "chunk_index",
+    "n_chunks",
+    "word_count",
+    "source",
+    "form_type",
+    "published_at",
+    "has_time",
+)
 
 ALIASES = {"slippage_estimate_frac": "slippage_estimate_pct"}  # upstream's name for the same fraction (D-LIQ-04)
 FORBIDDEN = re.compile(r"^(target|true|future|forward|label)_")
 
 
-def answers_table(module: Any, span: Span, answers: Answers, texts: StrArray) -> pd.DataFrame:
-    """One module's answers for the members of each day, coded outputs in words, ``xai_summary`` per row."""
+def tables_of(
+    module: Module, fitted: FittedModule, span: Span, answers: Answers, store: MarketStore
+) -> dict[str, pd.DataFrame]:
+    """``table``, the module's answers, and whatever its fit tells beside them, ``table.<name>``."""
+    tables = {"table": answers_table(module, span, answers, fitted.explain(span, answers), store)}
+    for name in EXTRA_TABLES:
+        tell = getattr(fitted, f"{name}_table", None)
+        if tell is not None:
+            tables[f"table.{name}"] = tell(span, answers)
+    return tables
+
+
+def answers_table(module: Any, span: Span, answers: Answers, texts: StrArray, store: MarketStore) -> pd.DataFrame:
+    """One module's answers, coded outputs in words, ``xai_summary`` per row.
+
+    One row for each member and day; of a module that answers documents, one for each chunk and name.
+    """
+    if answers.rows is not None:
+        return _text_table(module, answers, texts, store)
     day, asset = np.nonzero(span.member)
     vocabulary: Mapping[str, Sequence[str]] = getattr(module, "vocabulary", {})
     named: Sequence[str] = getattr(module, "name_outputs", ())
@@ -43,6 +75,23 @@ def answers_table(module: Any, span: Span, answers: Answers, texts: StrArray) ->
     table["known"] = answers.known[day, asset]
     table["reason"] = np.array([r.name.lower() for r in Reason], dtype=object)[answers.reason[day, asset]]
     table["xai_summary"] = texts[day, asset]
+    return pd.DataFrame(table)
+
+
+def _text_table(module: Any, answers: Answers, texts: StrArray, store: MarketStore) -> pd.DataFrame:
+    """Vectors (embeddings) stay with the answers; ``date`` is the session whose decision may first use the text."""
+    frame = store.text.frame.iloc[np.asarray(answers.rows)]
+    table: dict[str, Any] = {"ticker": frame["ticker"].to_numpy(), "date": store.dates[answers.days]}
+    table |= {name: frame[name].to_numpy() for name in PROVENANCE}
+    vocabulary: Mapping[str, Sequence[str]] = getattr(module, "vocabulary", {})
+    for name, values in answers.outputs.items():
+        if FORBIDDEN.match(name):
+            raise ContractError(f"`{answers.module}` output `{name}` is named like a label. Rename it.")
+        if values.ndim == 1:
+            table[name] = _in_words(values, vocabulary[name]) if name in vocabulary else values
+    table["known"] = answers.known
+    table["reason"] = np.array([r.name.lower() for r in Reason], dtype=object)[answers.reason]
+    table["xai_summary"] = texts
     return pd.DataFrame(table)
 
 
