@@ -48,7 +48,8 @@ __all__ = [
 T = TypeVar("T")
 
 RESERVE = 1.05  # of bootstrap samples, for those on which a measure is not defined
-ABLATION_SETS = ("modules", "rules", "modalities", "fusion", "execution", "controls")
+ABLATION_SETS = ("modules", "rules", "modalities", "fusion", "execution", "controls", "text")
+TextEdit = Literal["as_it_came", "moved", "delayed"]
 PolicyName = Literal["learned", "formula_only", "sizing_only", "quantitative_only", "qualitative_only", "equal_weight"]
 
 # What a plan may assume in place of a missing family: key in the plan to the output it stands for, and its factor (R15).
@@ -107,7 +108,7 @@ class AblationPlan:
     Parameters
     ----------
     sets : tuple[str, ...]
-        Any of ``modules``, ``rules``, ``modalities``, ``fusion``, ``execution``, ``controls``; none by default.
+        Any of ``modules``, ``rules``, ``modalities``, ``fusion``, ``execution``, ``controls``, ``text``; none by default.
     depth : {"inference", "retrained"}
         Whether the rest of the stack keeps its fits, or is fitted again without the part.
     """
@@ -206,6 +207,8 @@ class Plan:
         Columns that no module may see: they read as missing; for ablations.
     lag : int
         Sessions by which every decision is late; for ablations.
+    text : {"as_it_came", "moved", "delayed"}
+        Text dealt to random names of its day, or read a session late; see `walkforward.text_edits`; for ablations.
     policy : str
         What the stack's decisions rest on, ``learned`` fusion by default; see `walkforward.policies`; for ablations.
     """
@@ -228,6 +231,7 @@ class Plan:
     stand_ins: Mapping[str, Literal["silent", "shuffled", "frozen"]] = field(default_factory=dict)
     blank: tuple[str, ...] = ()
     lag: int = 0
+    text: TextEdit = "as_it_came"
     policy: PolicyName = "learned"
     ablations: AblationPlan = field(default_factory=AblationPlan)
     statistics: StatisticsPlan = field(default_factory=StatisticsPlan)
@@ -239,6 +243,8 @@ class Plan:
             raise PlanError("The plan has no [[chunks]]. Add at least one with `train`, `validation` and `test`.")
         if self.lag < 0:
             raise PlanError(f"`lag` counts sessions and must be at least 0, got {self.lag}.")
+        if self.text not in get_args(TextEdit):
+            raise PlanError(f"There is no edit `{self.text}` of text. There are: {', '.join(get_args(TextEdit))}.")
         if self.policy not in get_args(PolicyName):
             raise PlanError(f"There is no policy `{self.policy}`. There are: {', '.join(get_args(PolicyName))}.")
         _refuse_overlap(self.chunks)

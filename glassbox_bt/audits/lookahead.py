@@ -46,10 +46,10 @@ def audit_run(case: Case, settings: AuditSettings, progress: Progress) -> AuditR
     if not case.whole:
         why = f"{NO_RUN}, which names the market that it was made from"
         return _not_audited(why)
-    edited = (*case.plan.stand_ins, *case.plan.blank)
+    edited = (*case.plan.stand_ins, *case.plan.blank, *(["text"] if case.plan.text != "as_it_came" else []))
     if edited:
         return _not_audited(
-            f"this plan shuffles, freezes, silences or blanks {', '.join(edited)}, which no trader could (R28); audit the "
+            f"this plan shuffles, freezes, silences, blanks or moves {', '.join(edited)}, which no trader could (R28); audit the "
             "plan without the edit"
         )
     progress("look-ahead: reading the run", 0.0)
@@ -108,9 +108,7 @@ def chosen_days(subject: Subject, n_days: int) -> dict[int, IntArray]:
 def _telling(store: MarketStore, able: IntArray) -> tuple[IntArray, IntArray]:
     """Days on which a member has no bar, and days with a text between the close and the end of the day."""
     gaps = (store.member[able] & ~(np.asarray(store.columns["is_observed"])[able] > 0.0)).any(axis=1)
-    if "news" not in store.records:
-        return able[gaps], able[:0]
-    published = np.sort(store.records["news"]["published_at"].to_numpy())
+    published = np.sort(store.text.frame["published_at"].to_numpy())
     closes = store.decided_at[able]
     after = np.searchsorted(published, closes + SOON, side="right") > np.searchsorted(published, closes, side="right")
     return able[gaps], able[after]

@@ -41,7 +41,10 @@ __all__ = ["ChunkAblations", "ablate_chunk", "base_digest", "recorded", "variant
 
 SPLIT = "test"
 DECIDED = ("decisions.parquet", "portfolio/equity.parquet")  # what the pairs are made with
-WALKED = ("seed", "silent", "modules", "selection", "assumptions", "stand_ins", "blank")  # what another walk could come of
+WALKED = (  # what another walk could come of
+    *("seed", "silent", "modules", "selection", "assumptions", "stand_ins", "blank", "text"),
+)
+TEXT_SCORES = ("qualitative_score", "qualitative_risk_score", "qualitative_confidence")
 SHARED = ("market", "chunks", "stack")  # what a pair must have in common
 DECISION = ("final_recommendation", "final_position_fraction", "target_weight")
 ORDER = ("ordered_shares", "filled_shares", "price", "commission", "spread", "impact")
@@ -114,8 +117,10 @@ def ablate_chunk(job: ChunkAblations, progress: Callable[[str, float], None]) ->
         started = time.perf_counter()
 
         def make(folder: Path, spec: AblationSpec = spec) -> None:
-            equity, facts = base.without(spec)
+            equity, facts, scores = base.without(spec)
             write_table(folder / "equity.parquet", equity)
+            if scores is not None:
+                write_table(folder / "text_scores.parquet", scores)
             text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False)
             (folder / "facts.json").write_text(text, encoding="utf-8")
 
@@ -147,8 +152,8 @@ class _Base:
         records = [one for one in manifest["artefacts"]["modules"] if one["chunk"] == chunk]
         return cls(plan, walk, records, tuple(manifest.get("warnings", ())), scene, decided)
 
-    def without(self, spec: AblationSpec) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """Equity of the variant on the test days, and what is known about how it came about."""
+    def without(self, spec: AblationSpec) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame | None]:
+        """Equity of the variant on the test days, what is known about how it came about, and what it said of the text."""
         plan = spec.apply(self.plan)
         if spec.depth == "inference":
             walk, modules = self._answered_again(plan)
@@ -167,7 +172,8 @@ class _Base:
             "orders": _orders_changed(self.decided.book, decided.book),
         }
         facts = {"changed": changed, "modules": modules, "notes": self._notes(walk, decided)}
-        return equity_table(decided.book, walk.store.dates[scene.days]), facts
+        scores = _text_scores(walk) if spec.edit == "text" else None
+        return equity_table(decided.book, walk.store.dates[scene.days]), facts, scores
 
     def _on_same_terms(self, plan: Plan) -> bool:
         """Whether equal inputs must lead to equal decisions: no term differs but rules that never fired in the base run.
@@ -214,6 +220,16 @@ class _Base:
                 "(rule RB-15)."
             )
         return said
+
+
+def _text_scores(walk: ChunkFitter) -> pd.DataFrame:
+    """The qualitative analyst's answers on test: date, ticker and its scores, rows that it knows."""
+    days = walk.days.splits[SPLIT]
+    said = walk.answers["qualitative"].on(days)
+    day, asset = np.nonzero(said.known)
+    tickers = np.array(walk.store.tickers, dtype=object)[walk.assets]
+    scores = {name: said.outputs[name][day, asset] for name in TEXT_SCORES}
+    return pd.DataFrame({"date": walk.store.dates[days][day], "ticker": tickers[asset], **scores})
 
 
 def _refuse_other_book(run: Path, chunk: int, again: pd.DataFrame) -> None:

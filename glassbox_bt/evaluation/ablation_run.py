@@ -29,6 +29,7 @@ __all__ = ["run_ablations"]
 
 Entry = Mapping[str, Any]
 VARIANTS, EQUITY = Path("ablations") / "variants.json", Path("ablations") / "equity.parquet"
+SCORES = Path("ablations") / "text_scores.parquet"
 
 
 def run_ablations(
@@ -146,7 +147,7 @@ def _entries(
 def _write(run: Path, entries: Sequence[Entry]) -> None:
     """Both files from the entries; neither where there is no variant."""
     if not entries:
-        for name in (VARIANTS, EQUITY):
+        for name in (VARIANTS, EQUITY, SCORES):
             (run / name).unlink(missing_ok=True)
         return
     parts = [
@@ -157,12 +158,26 @@ def _write(run: Path, entries: Sequence[Entry]) -> None:
     ]
     table = pd.concat(parts, ignore_index=True) if parts else _equity(run, entries[0], 1).iloc[:0]
     write_table(run / EQUITY, table)
+    scores = [
+        _marked(run, entry, chunk, SCORES.name)
+        for entry in entries
+        for chunk in range(1, len(entry["artefacts"]) + 1)
+        if entry["edit"] == "text"
+    ]
+    if scores:
+        write_table(run / SCORES, pd.concat(scores, ignore_index=True))
+    else:
+        (run / SCORES).unlink(missing_ok=True)
     text = json.dumps(list(entries), indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_whole(run / VARIANTS, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def _equity(run: Path, entry: Entry, chunk: int) -> pd.DataFrame:
-    table = pd.read_parquet(_place(run, entry["artefacts"][chunk - 1]) / "equity.parquet")
+    return _marked(run, entry, chunk, EQUITY.name)
+
+
+def _marked(run: Path, entry: Entry, chunk: int, name: str) -> pd.DataFrame:
+    table = pd.read_parquet(_place(run, entry["artefacts"][chunk - 1]) / name)
     marks = {"chunk": chunk, "split": "test", "variant": entry["name"]}
     return pd.concat([pd.DataFrame(marks, index=table.index), table], axis=1)
 

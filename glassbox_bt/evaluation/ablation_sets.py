@@ -16,6 +16,10 @@ __all__ = ["Absent", "ablation_specs", "absent_parts"]
 
 NOUNS = {
     "temporal_encoder": "the temporal encoder",
+    "text_encoder": "the text encoder",
+    "sentiment": "the sentiment analyst",
+    "news": "the news analyst",
+    "qualitative": "the qualitative analyst",
     "technical": "the technical analyst",
     "volatility": "the volatility model",
     "var": "historical VaR",
@@ -182,8 +186,11 @@ def _controls(of: _Set) -> Listed:
     for name, module in of.stack.items():
         asked = f"Does it matter which name and day an answer of {_noun(name)} belongs to?"
         yield of.spec(f"shuffled_{name}", "shuffled", name, asked, (name,))
-        asked = f"Does it matter that {_noun(name)} answers anew each day?"
-        yield of.spec(f"frozen_{name}", "frozen", name, asked, (name,))
+        if module.kind == "document":
+            yield of.absent(f"frozen {name}", "an answer to a document has no earlier one to be kept")
+        else:
+            asked = f"Does it matter that {_noun(name)} answers anew each day?"
+            yield of.spec(f"frozen_{name}", "frozen", name, asked, (name,))
         baseline = _baseline_of(module)
         if baseline is None or getattr(module, "variant") == baseline:  # noqa: B009 - settings of a protocol's value
             continue
@@ -196,6 +203,18 @@ def _controls(of: _Set) -> Listed:
             yield of.spec(f"baseline_{name}", "baseline", name, asked, (name,), baseline)
 
 
+def _text(of: _Set) -> Listed:
+    if "qualitative" not in of.stack:
+        yield of.absent("text", f"{_noun('qualitative')} is silent in this plan")
+        return
+    there = tuple(name for name in FAMILIES["text"] if name in of.stack)
+    yield of.spec("without_text", "silent", "text", "What does text add?", there)
+    asked = "Does it matter which name a text speaks of?"
+    yield of.spec("text_moved", "text", "text", asked, value="moved")
+    asked = "Does what text adds survive that it is read one session late?"
+    yield of.spec("text_delayed", "text", "text", asked, value="delayed")
+
+
 SETS: Mapping[str, Callable[[_Set], Listed]] = {
     "modules": _modules,
     "rules": _rules,
@@ -203,6 +222,7 @@ SETS: Mapping[str, Callable[[_Set], Listed]] = {
     "fusion": _fusion,
     "execution": _execution,
     "controls": _controls,
+    "text": _text,
 }
 
 

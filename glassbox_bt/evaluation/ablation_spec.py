@@ -25,7 +25,7 @@ class AblationSpec:
     set : str
         One of `plan.ABLATION_SETS`.
     edit : str
-        One of ``silent, shuffled, frozen, baseline, rule, blank, seed, cost, lag, profile, policy``.
+        One of ``silent, shuffled, frozen, baseline, rule, blank, seed, cost, lag, profile, policy, text``.
     target : str
         What is edited, as tables name it.
     question : str
@@ -36,7 +36,7 @@ class AblationSpec:
         Modules of ``silent``, ``shuffled``, ``frozen``, ``baseline`` and ``profile``, rules, or columns of ``blank``.
     value : str, int or float
         Of the edits ``baseline`` (a variant of the module), ``seed``, ``cost`` (factor on all costs), ``lag`` (sessions),
-        ``profile`` (an exposure mode) and ``policy``.
+        ``profile`` (an exposure mode), ``policy`` and ``text`` (moved or delayed).
 
     Raises
     ------
@@ -111,6 +111,10 @@ def _policy(spec: AblationSpec, plan: Plan) -> Plan:
     return replace(plan, policy=str(spec.value))  # type: ignore[arg-type]
 
 
+def _text(spec: AblationSpec, plan: Plan) -> Plan:
+    return replace(plan, text=str(spec.value))  # type: ignore[arg-type]
+
+
 def _set_up(plan: Plan, modules: tuple[str, ...], setting: str, value: object) -> Plan:
     """The plan with one setting of some modules."""
     changed = {name: {**plan.modules.get(name, {}), setting: value} for name in modules}
@@ -129,6 +133,7 @@ EDITS: Mapping[str, Callable[[AblationSpec, Plan], Plan]] = {
     "lag": _lag,
     "profile": _profile,
     "policy": _policy,
+    "text": _text,
 }
 OF_PARTS = ("silent", "shuffled", "frozen", "baseline", "rule", "blank")
 NEED_FITS = {

@@ -17,6 +17,7 @@ __all__ = [
     "REASON_WORDS",
     "RISKS",
     "RISK_WORDS",
+    "TEXT_DRIVERS",
     "Counterfactual",
     "Gradients",
     "first_largest",
@@ -35,6 +36,16 @@ RISK_WORDS = (
     "liquidity",
     "market regime",
 )
+# Order fixed by D-FUS-07; the last stands where there is no text.
+TEXT_DRIVERS = (
+    "sentiment",
+    "news_impact",
+    "risk_relevance",
+    "volatility_spike",
+    "drawdown_risk",
+    "news_uncertainty",
+    "no_text_event",
+)
 
 REASON_WORDS = {
     Reason.SILENT: "this module is silent in this run",
@@ -45,16 +56,17 @@ REASON_WORDS = {
     Reason.NOT_A_MEMBER: "the name is outside the universe of the day",
     Reason.NO_FIT_YET: "no model had been fitted before this day",
     Reason.NOT_CONVERGED: "the estimate did not converge",
+    Reason.NO_TEXT: "no document of the last days speaks of this name",
 }
 
 
-def per_row(answers: Answers, write: Callable[[int, int], str]) -> StrArray:
-    """One text per (day, asset): ``write(day, asset)`` where known, the reason in words where not."""
+def per_row(answers: Answers, write: Callable[..., str]) -> StrArray:
+    """One text per answer: ``write(day, asset)`` where known, ``write(row)`` for documents; else the reason in words."""
     texts = np.empty(answers.known.shape, dtype=object)
     for reason, words in REASON_WORDS.items():
         texts[answers.reason == reason] = f"No answer and no driver to name: {words}."
-    for day, asset in zip(*np.nonzero(answers.known), strict=True):
-        texts[day, asset] = write(int(day), int(asset))
+    for place in zip(*np.nonzero(answers.known), strict=True):
+        texts[place] = write(*map(int, place))
     return texts
 
 

@@ -12,24 +12,28 @@ import numpy as np
 from scipy.special import ndtr
 
 from glassbox_bt.market.view import Span
-from glassbox_bt.modules._attribution import RISKS
+from glassbox_bt.modules._anchor import Standardiser
+from glassbox_bt.modules._attribution import RISKS, TEXT_DRIVERS
 from glassbox_bt.modules._formulas import branch_prior
 from glassbox_bt.modules._reading import today
 from glassbox_bt.types import Action, BoolArray, FloatArray
 
-__all__ = ["COLUMNS", "FEATURES", "TEXT_DRIVERS", "Row", "anchor_inputs", "branches", "features", "prior", "read_rows"]
+__all__ = [
+    "COLUMNS",
+    "FEATURES",
+    "IS_TEXT",
+    "TEXT_DRIVERS",
+    "Row",
+    "anchor_inputs",
+    "branches",
+    "features",
+    "network_inputs",
+    "prior",
+    "read_rows",
+]
 
 Row = Mapping[str, FloatArray]  # named row vectors, each (n_rows,)
 
-TEXT_DRIVERS = (
-    "sentiment",
-    "news_impact",
-    "risk_relevance",
-    "volatility_spike",
-    "drawdown_risk",
-    "news_uncertainty",
-    "no_text_event",
-)
 REGIMES = ("calm", "volatile", "crisis", "rotation", "unknown")
 
 BRANCH = (
@@ -107,6 +111,8 @@ CATEGORIES = {
 }
 NUMERIC = (*BRANCH, *ATTENTION, *TECHNICAL, *SCORES, *RISK_ENGINE, *COUNTS, *LOG_COUNTS, *TEXT, *INTERACTION)
 FEATURES = NUMERIC + tuple(f"{name}={value}" for name, values in CATEGORIES.items() for value in values)
+OF_TEXT = (*COUNTS, *LOG_COUNTS, *TEXT, *INTERACTION[:4])  # features that say nothing where there is no text
+IS_TEXT: BoolArray = np.array([name in OF_TEXT or name.startswith("qualitative.") for name in FEATURES])
 
 # Everything that fusion reads: sources of features, then what anchors and formulas need besides.
 COLUMNS = (
@@ -163,6 +169,17 @@ def features(rows: Row) -> FloatArray:
     numeric = [derived[name] if name in derived else rows[name] for name in NUMERIC]
     one_hot = [(rows[name] == code).astype(np.float64) for name, values in CATEGORIES.items() for code in range(len(values))]
     return np.stack([*numeric, *one_hot], axis=1)
+
+
+def network_inputs(rows: Row, scaler: Standardiser) -> FloatArray:
+    """Scaled features and their flags, (n_rows, 186); on rows without text every input that speaks of text is 0.
+
+    So no weight of a text input, whatever it is, reaches an answer where there is no text (spec 25.2).
+    """
+    pairs = scaler.pairs(features(rows))
+    silent = rows["text_available"] != 1.0
+    pairs[np.ix_(silent, np.tile(IS_TEXT, 2))] = 0.0
+    return pairs
 
 
 def prior(rows: Row) -> FloatArray:

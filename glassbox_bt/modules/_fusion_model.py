@@ -24,7 +24,15 @@ from glassbox_bt.modules._anchor import (
     information_coefficient,
 )
 from glassbox_bt.modules._branch_fusion import BranchFusion, branch_weights
-from glassbox_bt.modules._fusion_features import FEATURES, Row, anchor_inputs, branches, features, prior
+from glassbox_bt.modules._fusion_features import (
+    FEATURES,
+    Row,
+    anchor_inputs,
+    branches,
+    features,
+    network_inputs,
+    prior,
+)
 from glassbox_bt.modules._fusion_targets import TrainRows
 from glassbox_bt.modules._outcomes import has_earned_its_place, standing, typical_of
 from glassbox_bt.modules._training import (
@@ -187,11 +195,10 @@ class FusionModel:
 
     def _residuals(self, rows: Row) -> FloatArray:
         """(n_rows, 9); zeros where no network speaks."""
-        inputs = features(rows)
+        scaled = network_inputs(rows, self.scaler).astype(np.float32)
         if not self.weights:
-            return np.zeros((len(inputs), 9))
+            return np.zeros((len(scaled), 9))
         network = network_from(self.sizes.network(), self.weights)
-        scaled = self.scaler.pairs(inputs).astype(np.float32)
         return self.speaks * predict_in_blocks(network, scaled)[0].astype(np.float64)
 
     def arrays(self) -> dict[str, AnyArray]:
@@ -255,7 +262,7 @@ def _source(model: FusionModel, rows: TrainRows, mask: BoolArray) -> ArrayRows:
     part, known = rows.part(mask), rows.outcomes
     targets = (rows.action, known.event, known.side, rows.multiplier, known.signal)
     arrays = {
-        "inputs": model.scaler.pairs(features(part)),
+        "inputs": network_inputs(part, model.scaler),
         "offset": model.offsets(part),
         "prior": prior(part),
         "branches": branches(part),

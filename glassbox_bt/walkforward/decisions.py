@@ -118,7 +118,8 @@ def decisions_table(fitter: _Fitter, split: str, scene: _Scene, results: Sequenc
     """One row per member and day: the columns of ``fused_decisions_*`` in the order of spec 25.1, then what the house adds.
 
     ``fusion_xai_summary`` tells the decision with its rules; ``fusion_learned_summary`` is what the learned layer said.
-    Text columns are neutral while text is silent; columns of any other silent module are empty.
+    Text columns are neutral (spec 25.2) while text is silent and in rows without text; columns of any other silent module
+    are empty.
     """
     rows = _Rows(*np.nonzero(scene.member))
     base = pd.DataFrame(
@@ -141,8 +142,23 @@ def decisions_table(fitter: _Fitter, split: str, scene: _Scene, results: Sequenc
         base = base.merge(part, on=["date", "ticker"], how="left", validate="1:1")
     drivers = _drivers(rows, base["top_attention_risk_driver"], scene.member.shape)
     told = [trace_texts(result, drivers=words) for result, words in zip(results, drivers, strict=True)]
-    base = base.assign(**NEUTRAL, qualitative_xai_summary=NEUTRAL_TEXT, fusion_xai_summary=rows.of(np.stack(told)))
+    base = _with_text(base, fitter, split).assign(fusion_xai_summary=rows.of(np.stack(told)))
     return base[[*FUSED, *(name for name in base.columns if name not in FUSED)]]
+
+
+def _with_text(base: pd.DataFrame, fitter: _Fitter, split: str) -> pd.DataFrame:
+    """The qualitative analyst's view of each row, neutral where it has none."""
+    neutral = {**NEUTRAL, "qualitative_xai_summary": NEUTRAL_TEXT}
+    if "qualitative" in fitter.silent:
+        return base.assign(**neutral)
+    table = fitter.table("qualitative", split)
+    said = table.loc[table["known"], ["date", "ticker", *NEUTRAL, "xai_summary"]]
+    said = said.rename(columns={"xai_summary": "qualitative_xai_summary"})
+    joined = base.merge(said, on=["date", "ticker"], how="left", validate="1:1")
+    for name, value in neutral.items():
+        values = joined[name].astype(object).where(joined[name].notna(), value)
+        joined[name] = values.astype(type(value)) if not isinstance(value, str) else values
+    return joined
 
 
 def approved_table(

@@ -44,6 +44,7 @@ from glassbox_bt.walkforward.selection import chooses, decided, decides, fit_var
 from glassbox_bt.walkforward.stood_in import STOOD_IN_TEXT, refuse_unknown_columns, stood_in
 from glassbox_bt.walkforward.tables import answers_table, tables_of, write_table
 from glassbox_bt.walkforward.text_answers import TEXT_MODULES, Said, laid_out, silent
+from glassbox_bt.walkforward.text_edits import with_text
 
 __all__ = [
     "DECIDED",
@@ -135,7 +136,7 @@ class ChunkFitter:
         stack = load_stack(plan)
         refuse_unknown_columns(plan, stack, store)
         return cls(
-            store=store,
+            store=with_text(store, plan.text, plan.seed),
             stack=stack,
             days=chunk_days(store, plan.chunks[number - 1], number),
             artefacts=artefacts,
@@ -412,6 +413,8 @@ class ChunkFitter:
         assets = self.store.assets_until(self.days.first, self.reach(module.name, days))
         key = {"fit": fit.digest, **identity(module), "split": split, "through": through, "inputs": digests(span)}
         key["table"] = code_digest("glassbox_bt.walkforward.tables")
+        if span.documents is not None:
+            key["rows"] = digest_array(span.documents.rows)  # handles, no inputs, but the answers hold them
 
         def make(folder: Path) -> None:
             answers = fitted.predict_many(span)

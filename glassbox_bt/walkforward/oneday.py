@@ -93,10 +93,10 @@ def decide_day(plan: Plan, store: MarketStore, run: Path, chunk: int, day: int, 
     RunFolderError
         If the run lacks a frozen fit.
     """
-    if plan.stand_ins or plan.blank or plan.lag or plan.policy != "learned":
+    if plan.stand_ins or plan.blank or plan.lag or plan.policy != "learned" or plan.text != "as_it_came":
         raise PlanError(
-            "The plan has `stand_ins`, `blank`, `lag` or `policy`: it is an ablation, and no day is decided by one. Remove "
-            "them, or read the run's decisions."
+            "The plan has `stand_ins`, `blank`, `lag`, `text` or `policy`: it is an ablation, and no day is decided by one. "
+            "Remove them, or read the run's decisions."
         )
     days = chunk_days(store, plan.chunks[chunk - 1], chunk)
     modules = load_stack(plan)

@@ -26,12 +26,14 @@ from glassbox_bt.types import IntArray
 from glassbox_bt.walkforward.answers import Part
 from glassbox_bt.walkforward.fitting import ChunkFitter, pages
 from glassbox_bt.walkforward.stood_in import stood_in
+from glassbox_bt.walkforward.text_edits import with_text
 
 __all__ = ["answered_again", "refuse_unfitted"]
 
 # What a plan may change without another fit; of `modules` only settings of those that learn nothing.
 FREE = (
     *("stand_ins", "blank", "modules"),  # answers of test
+    "text",  # what the modules read of it on test
     *("rules", "limits", "costs", "lag", "policy"),  # the daily loop
     *("name", "title", "question", "reduced", "folder", "ablations", "statistics", "strategies"),  # nothing of the stack
 )
@@ -57,6 +59,7 @@ def answered_again(walk: ChunkFitter, base: Plan, plan: Plan) -> tuple[ChunkFitt
     reset, again = _reset(base, plan, stack), set[str]()
     new = dataclasses.replace(
         walk,
+        store=with_text(walk.store, plan.text, plan.seed),
         stack=stack,
         answers=dict(walk.answers),
         columns=dict(walk.columns),
@@ -87,8 +90,10 @@ def refuse_unfitted(base: Plan, plan: Plan, stack: Mapping[str, Module]) -> None
     PlanError
         Naming what differs.
     """
-    if base.stand_ins or base.blank:
-        raise PlanError("The base run is an ablation itself: it has `stand_ins` or `blank`. Start from a run without them.")
+    if base.stand_ins or base.blank or base.text != "as_it_came":
+        raise PlanError(
+            "The base run is an ablation itself: it has `stand_ins`, `blank` or `text`. Start from a run without them."
+        )
     for one in dataclasses.fields(plan):
         if one.name not in FREE and getattr(plan, one.name) != getattr(base, one.name):
             raise PlanError(f"`{one.name}` cannot change at inference depth: other fits are needed. Take depth retrained.")

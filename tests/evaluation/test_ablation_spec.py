@@ -44,6 +44,7 @@ SPECS = [
         value="aggressive",
     ),
     AblationSpec(name="k", set="fusion", edit="policy", target="fusion", question="?", value="formula_only"),
+    AblationSpec(name="l", set="text", edit="text", target="text", question="?", value="moved"),
 ]
 
 
@@ -79,6 +80,7 @@ def test_an_edit_touches_only_its_own_part(spec: AblationSpec) -> None:
             "lag": {"lag"},
             "profile": {"rules", "modules"},
             "policy": {"policy"},
+            "text": {"text"},
         }[spec.edit]
     )
 

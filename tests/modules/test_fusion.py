@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from glassbox_bt.errors import PlanError
 from glassbox_bt.market.store import AnswerColumn, MarketStore
-from glassbox_bt.modules._fusion_features import CATEGORIES, FEATURES, NUMERIC, features, read_rows
+from glassbox_bt.modules._fusion_features import CATEGORIES, FEATURES, IS_TEXT, NUMERIC, features, read_rows
 from glassbox_bt.modules._fusion_model import MIN_LEAN, MIN_SLOPE, action_scores, branch_line
 from glassbox_bt.modules._fusion_targets import GRID, Utility
 from glassbox_bt.modules.base import Candidate, FitContext
@@ -145,6 +145,39 @@ def test_text_that_is_absent_weighs_nothing_and_changes_nothing(
     assert np.all(answers.outputs["learned_quantitative_weight"][mute] == 1.0)
     assert np.all(answers.outputs["learned_qualitative_weight"][mute] == 0.0)
     assert answers.outputs["learned_qualitative_weight"][answers.known & there].mean() > 0.02
+
+
+def test_no_weight_of_a_text_input_reaches_a_row_without_text(
+    market: MarketStore, with_text: tuple[Candidate, Answers], below_with_text: Columns
+) -> None:
+    candidate, answers = with_text
+    fitted = candidate.fitted
+    assert isinstance(fitted, FittedFusion)
+    assert fitted.model is not None
+    assert fitted.model.weights
+    of_text, rng = np.tile(IS_TEXT, 2), np.random.default_rng(0)
+    weights = {name: np.array(values) for name, values in fitted.model.weights.items()}
+    weights["body.0.weight"][:, of_text] += rng.normal(size=(weights["body.0.weight"].shape[0], int(of_text.sum())))
+    anchors = [np.array(one.coefficients) for one in fitted.model.anchors]
+    for coefficients in anchors:
+        coefficients[[3, 4, 8, 9]] += rng.normal(size=4)  # text score and risk, and their flags
+    moved = dataclasses.replace(
+        fitted.model,
+        weights=weights,
+        speaks=np.ones(9),
+        anchors=tuple(
+            dataclasses.replace(one, coefficients=new) for one, new in zip(fitted.model.anchors, anchors, strict=True)
+        ),
+    )
+    still = dataclasses.replace(fitted.model, speaks=np.ones(9))
+    span = market.span(LATER, SMALL.reads, EVERYONE, below_with_text)
+    one, two = (dataclasses.replace(fitted, model=model).predict_many(span) for model in (still, moved))
+    there = answers.outputs["text_available"] == 1.0
+    mute = answers.known & ~there
+    for name, values in one.outputs.items():
+        np.testing.assert_array_equal(values[mute], two.outputs[name][mute], err_msg=name)
+    spoken = answers.known & there
+    assert np.any(one.outputs["learned_fusion_signal"][spoken] != two.outputs["learned_fusion_signal"][spoken])
 
 
 def test_every_optional_module_may_be_silent(market: MarketStore) -> None:
