@@ -30,7 +30,7 @@ from glassbox_bt.market.store import MarketStore
 from glassbox_bt.plan import Plan, load_stack, load_strategies
 from glassbox_bt.runs.artefacts import ArtefactStore, Made, code_digest, library_versions
 from glassbox_bt.runs.engine import Progress, run_tasks
-from glassbox_bt.walkforward.ahead import answer_ahead, pages_ahead
+from glassbox_bt.walkforward.ahead import answer_ahead, pages_ahead, read_text_ahead
 from glassbox_bt.walkforward.chunks import chunk_days
 from glassbox_bt.walkforward.fitting import ChunkFitter
 from glassbox_bt.walkforward.record import ChunkRecord, record_chunk, record_run
@@ -79,6 +79,7 @@ def walk_forward(plan: Plan, market: Market, run: Path, device: str, workers: in
     store = open_store(made.path)
     for number, chunk in enumerate(plan.chunks, start=1):
         chunk_days(store, chunk, number)  # refuse a chunk outside the data before anything is fitted
+    read_text_ahead(plan, store, workers, progress)
     jobs = [ChunkJob(plan, n, made.path, artefacts.root, device) for n in range(1, len(plan.chunks) + 1)]
     if workers > len(jobs):  # cores would be idle
         run_tasks(

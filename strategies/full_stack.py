@@ -1,16 +1,16 @@
 """The whole stack of modules, lowest layer first, with the specification's sizes.
 
 A plan names this function as ``stack = "strategies.full_stack:stack"`` and changes single settings under ``[modules.NAME]``.
-Modules of the mission that are not built yet are named in the plan's ``silent`` (R15).
+A plan whose market has no text names `TEXT` as ``silent`` (R15).
 """
 
 from __future__ import annotations
 
 from glassbox_bt.modules.base import Module
 
-__all__ = ["NOT_BUILT", "stack"]
+__all__ = ["TEXT", "stack"]
 
-NOT_BUILT = (
+TEXT = (
     "text_encoder",
     "sentiment",
     "news",
@@ -20,9 +20,13 @@ NOT_BUILT = (
 
 def stack() -> dict[str, Module]:
     """Modules by name; importing them loads torch, so it happens here."""
+    from glassbox_bt.modules.analysts.news import NewsAnalyst
+    from glassbox_bt.modules.analysts.qualitative import QualitativeAnalyst
     from glassbox_bt.modules.analysts.quantitative import QuantitativeAnalyst
+    from glassbox_bt.modules.analysts.sentiment import SentimentAnalyst
     from glassbox_bt.modules.analysts.technical import TechnicalAnalyst
     from glassbox_bt.modules.encoders.temporal import TemporalEncoder
+    from glassbox_bt.modules.encoders.text import TextEncoder
     from glassbox_bt.modules.fusion import LearnedFusion
     from glassbox_bt.modules.risk.contagion import StemGnnContagion
     from glassbox_bt.modules.risk.cvar import HistoricalCvar
@@ -36,7 +40,11 @@ def stack() -> dict[str, Module]:
 
     modules: tuple[Module, ...] = (
         TemporalEncoder(),
+        TextEncoder(),
         TechnicalAnalyst(),
+        SentimentAnalyst(),
+        NewsAnalyst(),
+        QualitativeAnalyst(),
         Garch(),
         Volatility(),
         Drawdown(),

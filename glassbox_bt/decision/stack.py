@@ -15,6 +15,7 @@ from glassbox_bt.modules.base import Module
 __all__ = ["layer_of", "order", "upstream"]
 
 MARKET_WIDE = "macro"  # `macro.VIX_CLOSE` is a market-wide series, not a module's answer
+OF_THE_MARKET = (MARKET_WIDE, "text", "event")  # `text.body` and `event.event_count_litigation_7d` are none either
 
 
 def order(modules: Mapping[str, Module], silent: Collection[str] = ()) -> tuple[str, ...]:
@@ -52,7 +53,7 @@ def upstream(name: str, modules: Mapping[str, Module], silent: Collection[str] =
     found = set()
     for read in modules[name].reads:
         owner, dot, _ = read.column.partition(".")
-        if not dot or owner == MARKET_WIDE:
+        if not dot or owner in OF_THE_MARKET:
             continue
         if owner in modules:
             found.add(owner)

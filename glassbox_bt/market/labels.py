@@ -25,7 +25,7 @@ from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["LABELS", "build_labels", "forward_returns", "known_later", "next_log_return_1d"]
 
-_RETURN, _VOL, _DRAWDOWN, _EXCURSION, _RECOVERY = range(5)
+_RETURN, _VOL, _DRAWDOWN, _EXCURSION, _RECOVERY, _EXCESS = range(6)
 _SHALLOW = 0.005  # a smaller drawdown is nothing to recover from (spec §12)
 
 LABELS: Mapping[str, tuple[int, int]] = {
@@ -39,6 +39,7 @@ LABELS: Mapping[str, tuple[int, int]] = {
     "forward_recovery_days_10d": (_RECOVERY, 10),
     "forward_recovery_days_30d": (_RECOVERY, 30),
     "forward_excursion_5d": (_EXCURSION, 5),
+    "forward_excess_log_return_10d": (_EXCESS, 10),
 }
 """Name to (kind of outcome, length of the path in sessions)."""
 
@@ -57,12 +58,13 @@ def build_labels(columns: Mapping[str, AnyArray], decided_at: AnyArray, *, has_o
       peak is not reached again within it, 0 where the fall is under 0.5 %. The first trough counts where two are alike.
     * ``forward_excursion_*``: highest high plus lowest low of the path over entry, less 2: how far
       it went for the position less how far against it. Closes where a bar has no high or low.
+    * ``forward_excess_log_return_*``: less `_benchmark_return`; a name that is booked out is cash from there on.
 
     Parameters
     ----------
     columns : Mapping[str, AnyArray]
         ``open, high, low, close, tradable`` of shape (n_sessions, n_assets); ``delist_price``
-        (NaN except on the session a name is booked out) where the market has delistings.
+        (NaN except on the session a name is booked out) where the market has delistings; ``benchmark_mark`` (n_sessions,).
     decided_at : AnyArray
         Decision time of each session, UTC, (n_sessions,).
     has_opens : bool
@@ -75,13 +77,13 @@ def build_labels(columns: Mapping[str, AnyArray], decided_at: AnyArray, *, has_o
     """
     entry, bars = _entry(columns, has_opens), _bars(columns)
     delay = 1 if has_opens else 2
-    return {
-        name: Label(
-            values=np.ascontiguousarray(_outcomes(entry, bars, horizon, delay, kind).T),
-            known_at=known_later(decided_at, horizon + delay - 1),
-        )
-        for name, (kind, horizon) in LABELS.items()
-    }
+    labels: dict[str, Label] = {}
+    for name, (kind, horizon) in LABELS.items():
+        values = np.ascontiguousarray(_outcomes(entry, bars, horizon, delay, _RETURN if kind == _EXCESS else kind).T)
+        if kind == _EXCESS:
+            values -= _benchmark_return(columns["benchmark_mark"], horizon, delay)[:, None]
+        labels[name] = Label(values, known_later(decided_at, horizon + delay - 1))
+    return labels
 
 
 def forward_returns(columns: Mapping[str, AnyArray], horizon: int, *, has_opens: bool) -> tuple[FloatArray, int]:
@@ -119,6 +121,19 @@ def next_log_return_1d(columns: Mapping[str, AnyArray], days: IntArray) -> Float
         gone = np.isfinite(price) & np.isfinite(mark)
         realised[gone] = np.log(np.maximum(price[gone] / mark[gone], 0.01))
     out[:-1] = realised
+    return out
+
+
+def _benchmark_return(level: AnyArray, horizon: int, delay: int) -> FloatArray:
+    """Log return of the benchmark up to the last close of each decision's path, (n_sessions,); NaN where it has no level.
+
+    It is the market's own, or its equal-weight universe: the store's fact ``benchmark``. It has closes only. So where
+    positions are entered at an open it counts from the close before, and its move over that night is in every name's label.
+    """
+    out = np.full(len(level), np.nan)
+    first, last = delay - 1, horizon + delay - 1  # sessions after the decision
+    if last < len(level):
+        out[:-last] = np.log(level[last:] / level[first : len(level) - horizon])
     return out
 
 

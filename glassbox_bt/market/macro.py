@@ -171,6 +171,7 @@ def refuse_early_rules(macro: pd.DataFrame, known_at: KnownAt) -> None:
         if rule is None or rule == "column":
             continue
         days = np.unique(macro.loc[macro["series"] == series, "date"].to_numpy())
+        days = days[days >= known_at.clock.dates[0]]  # before the calendar there is no session to compare by
         given, least = (first_session_after(known_at.apply(days, one), closes) for one in (rule, earliest))
         if (given < least).any():
             day = np.datetime_as_string(days[given < least][0], unit="D")

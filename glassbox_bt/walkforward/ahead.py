@@ -1,4 +1,7 @@
-"""Answers of rules that read the market alone, made before the chunks are walked, where cores would else be idle.
+"""What is made before the chunks are walked: vectors of text, and answers of rules where cores would else be idle.
+
+Text is read once, whatever the number of chunks, runs and ablations: all documents that a module of the plan will be asked
+about are shared out among the processes, and go to the text engine's cache.
 
 A chunk is one process. With more processes than chunks, the pages of rules such as GARCH, whose estimates are the longest
 job without a network, are shared out among all of them. Each is an artefact under the key that the walk asks for, so the
@@ -16,13 +19,14 @@ import numpy as np
 from glassbox_bt.market.archive import open_store
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.modules.base import Module
-from glassbox_bt.plan import Plan
+from glassbox_bt.plan import Plan, load_stack
 from glassbox_bt.runs.artefacts import ArtefactStore
 from glassbox_bt.runs.engine import Progress
 from glassbox_bt.types import IntArray
+from glassbox_bt.walkforward.chunks import chunk_days
 from glassbox_bt.walkforward.fitting import ChunkFitter, pages
 
-__all__ = ["PageJob", "answer_ahead", "pages_ahead"]
+__all__ = ["PageJob", "answer_ahead", "pages_ahead", "read_text_ahead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,26 @@ class PageJob:
     module: str
     split: str
     first: int  # session
+
+
+def read_text_ahead(plan: Plan, store: MarketStore, workers: int, progress: Progress) -> None:
+    """Fill the cache of the plan's text engine with the text of the plan's sessions.
+
+    Raises
+    ------
+    InputError
+        If this machine does not have the engine; nothing has been fitted then.
+    """
+    encoder = load_stack(plan).get("text_encoder")
+    engine = getattr(encoder, "engine", None)
+    if engine is None or "text_encoder" in plan.silent or not len(store.text.frame):
+        return
+    from glassbox_bt.modules._text_ahead import encode_all
+
+    days = [chunk_days(store, chunk, number) for number, chunk in enumerate(plan.chunks, start=1)]
+    first, last = min(one.first for one in days), max(one.last for one in days)
+    low, high = np.searchsorted(store.text.session, [first, last + 1])
+    encode_all(engine, store.text.frame["body"].to_numpy()[low:high].tolist(), workers=workers, progress=progress)
 
 
 def pages_ahead(plan: Plan, store: MarketStore, place: Path, artefacts: ArtefactStore, device: str) -> Iterator[PageJob]:

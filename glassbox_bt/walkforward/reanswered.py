@@ -26,6 +26,7 @@ from glassbox_bt.types import IntArray
 from glassbox_bt.walkforward.answers import Part
 from glassbox_bt.walkforward.fitting import ChunkFitter, pages
 from glassbox_bt.walkforward.stood_in import stood_in
+from glassbox_bt.walkforward.text_answers import TextAnswers
 from glassbox_bt.walkforward.text_edits import with_text
 
 __all__ = ["answered_again", "refuse_unfitted"]
@@ -71,6 +72,8 @@ def answered_again(walk: ChunkFitter, base: Plan, plan: Plan) -> tuple[ChunkFitt
     )
     for name in order(stack, plan.silent):
         kind, given = plan.stand_ins.get(name), walk.answers[name]
+        if isinstance(given, TextAnswers) and new.store is not walk.store:
+            given = given.on_text_of(new.store, new.assets)
         if kind != "silent" and (name in reset or _inputs_changed(walk, new, name)):
             given = given.with_parts(list(_again(new, name)))
             again.add(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -94,10 +95,12 @@ def record_run(run: Path, store: MarketStore, market_digest: str, records: Seque
     for record in records:
         for fit in record.fits:
             record_module(run, fit)
+    engines, stamps = _text_engines(run, records)
     return {
+        **({"text_engines": engines} if engines else {}),
         "market": {"n_sessions": store.n_sessions, "n_names": store.n_assets, **store.facts},
         "chunks": [record.chunk for record in records],
-        "warnings": [words for record in records for words in record.warnings],
+        "warnings": [*(words for record in records for words in record.warnings), *stamps],
         "artefacts": {
             "market": market_digest,
             "modules": [_seen_from(run, fit) for record in records for fit in record.fits],
@@ -113,6 +116,32 @@ def record_run(run: Path, store: MarketStore, market_digest: str, records: Seque
             for fit in record.fits
         ],
     }
+
+
+def _text_engines(run: Path, records: Sequence[ChunkRecord]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Which engine read the text of each chunk, and a warning where it may know how the test year went on (D-FIN-01)."""
+    engines, stamps = [], []
+    for record in records:
+        number, (first, last) = record.chunk["chunk"], record.chunk["test"]
+        place = run / "models" / "text_encoder" / f"chunk{number}" / "frozen.json"
+        facts = json.loads(place.read_text(encoding="utf-8")).get("provenance") if place.exists() else None
+        if not facts:
+            continue
+        cutoff = str(facts["knowledge_cutoff"])
+        stamp = "clean" if cutoff == "none" or (cutoff != "unknown" and cutoff < first) else "knowledge_contaminated"
+        stamp = "unknown" if cutoff == "unknown" else stamp
+        engines.append({"chunk": number, "stamp": stamp, **facts})
+        if stamp == "knowledge_contaminated":
+            stamps.append(
+                f"chunk {number}: the text engine {facts['engine']} may have learned from text up to {cutoff}, so it may know "
+                f"how things went in its test days, {first} to {last} (knowledge_contaminated)."
+            )
+        elif stamp == "unknown":
+            stamps.append(
+                f"chunk {number}: nobody knows up to when the text engine {facts['engine']} learned, so it may know how "
+                "things went in its test days."
+            )
+    return engines, stamps
 
 
 def _seen_from(run: Path, fit: FitRecord) -> dict[str, Any]:

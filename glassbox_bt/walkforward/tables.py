@@ -34,14 +34,16 @@ PROVENANCE = (
 )
 
 ALIASES = {"slippage_estimate_frac": "slippage_estimate_pct"}  # upstream's name for the same fraction (D-LIQ-04)
-FORBIDDEN = re.compile(r"^(target|true|future|forward|label)_")
+FORBIDDEN = re.compile(r"^(target|true|future|forward|label|excess)_")
 
 
 def tables_of(
     module: Module, fitted: FittedModule, span: Span, answers: Answers, store: MarketStore
 ) -> dict[str, pd.DataFrame]:
     """``table``, the module's answers, and whatever its fit tells beside them, ``table.<name>``."""
-    tables = {"table": answers_table(module, span, answers, fitted.explain(span, answers), store)}
+    table = answers_table(module, span, answers, fitted.explain(span, answers), store)
+    provenance: Mapping[str, Any] = getattr(fitted, "provenance", {})
+    tables = {"table": _stamped(table, provenance) if answers.rows is not None and provenance else table}
     for name in EXTRA_TABLES:
         tell = getattr(fitted, f"{name}_table", None)
         if tell is not None:
@@ -93,6 +95,18 @@ def _text_table(module: Any, answers: Answers, texts: StrArray, store: MarketSto
     table["reason"] = np.array([r.name.lower() for r in Reason], dtype=object)[answers.reason]
     table["xai_summary"] = texts
     return pd.DataFrame(table)
+
+
+def _stamped(table: pd.DataFrame, provenance: Mapping[str, Any]) -> pd.DataFrame:
+    """Names the engine in every row, and whether it may know what came after the row's day (D-FIN-01)."""
+    cutoff = str(provenance["knowledge_cutoff"])
+    if cutoff in ("none", "unknown"):
+        stamp: Any = "clean" if cutoff == "none" else "unknown"
+    else:
+        later = table["date"].to_numpy().astype("datetime64[D]") <= np.datetime64(cutoff, "D")
+        stamp = np.where(later, "knowledge_contaminated", "clean")
+    named = {"engine": provenance["engine"], "engine_digest": provenance["digest"], "knowledge_cutoff": cutoff}
+    return table.assign(**named, knowledge=stamp)
 
 
 def join_tables(paths: Sequence[Path], target: Path) -> None:

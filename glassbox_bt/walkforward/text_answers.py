@@ -81,6 +81,23 @@ class TextAnswers:
                 outputs[name][place] = values
         return replace(self, outputs=outputs, known=known, reason=reason, fitted_through=through, lacking=lacking)
 
+    def on_text_of(self, store: MarketStore, assets: IntArray) -> TextAnswers:
+        """The same answers to the same documents, where an edit of the text has put them: other days, other names."""
+        bare = TextAnswers.assemble(self.module, self.days, store, assets, [], self.in_sample)
+        place = np.searchsorted(self.rows, bare.rows).clip(max=max(len(self.rows) - 1, 0))
+        there = self.rows[place] == bare.rows if len(self.rows) else np.zeros(len(bare.rows), dtype=bool)
+        outputs = {}
+        for name, values in self.outputs.items():
+            outputs[name] = np.full((len(bare.rows), *values.shape[1:]), np.nan, dtype=values.dtype)
+            outputs[name][there] = values[place[there]]
+        known, reason, through = bare.known.copy(), bare.reason.copy(), bare.fitted_through.copy()
+        for mine, theirs in ((known, self.known), (reason, self.reason), (through, self.fitted_through)):
+            mine[there] = theirs[place[there]]
+        lacking = {name: np.zeros(len(bare.rows), dtype=bool) for name in self.lacking}
+        for name, rows in self.lacking.items():
+            lacking[name][there] = rows[place[there]]
+        return replace(bare, outputs=outputs, known=known, reason=reason, fitted_through=through, lacking=lacking)
+
     def columns(self) -> dict[str, TextColumn]:
         """As the modules above read them: ``module.output`` and ``module.known``."""
         named = {**self.outputs, "known": self.known.astype(np.float64)}

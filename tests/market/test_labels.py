@@ -25,6 +25,7 @@ def one_name(close: FloatArray, open_: FloatArray | None = None, **columns: AnyA
         "low": np.fmin(opens, price),
         "close": price,
         "tradable": np.isfinite(price).astype(np.float64),
+        "benchmark_mark": np.full(len(price), 100.0),
         **columns,
     }
 
@@ -62,6 +63,17 @@ def test_a_return_starts_at_the_next_open_or_without_opens_at_the_next_close() -
     assert filled[3] == pytest.approx(np.log(close[8] / opens[4]))
     closed = values_of(one_name(close), has_opens=False)["forward_log_return_5d"]
     assert closed[3] == pytest.approx(np.log(close[9] / close[4]))
+
+
+@pytest.mark.parametrize(("has_opens", "first", "last"), [(True, 3, 13), (False, 4, 14)])
+def test_an_excess_return_is_less_that_of_the_benchmark_up_to_the_same_close(has_opens: bool, first: int, last: int) -> None:
+    close, level = np.arange(100.0, 140.0), np.arange(50.0, 90.0) ** 2
+    values = values_of(one_name(close, benchmark_mark=level), has_opens=has_opens)["forward_excess_log_return_10d"]
+    assert values[3] == pytest.approx(np.log(close[last] / close[4]) - np.log(level[last] / level[first]))
+    level[last] = np.nan
+    assert np.isnan(
+        values_of(one_name(close, benchmark_mark=level), has_opens=has_opens)["forward_excess_log_return_10d"][3]
+    )
 
 
 @pytest.mark.parametrize("has_opens", [True, False])
@@ -161,7 +173,8 @@ def test_d_drw_02_no_price_flows_into_the_next_name_nor_back_in_time() -> None:
 
     def honest(prices: FloatArray) -> FloatArray:
         columns = dict.fromkeys(("open", "high", "low", "close"), prices)
-        built = labels_of({**columns, "tradable": np.isfinite(prices).astype(np.float64)})
+        level = np.full(len(prices), 100.0)
+        built = labels_of({**columns, "tradable": np.isfinite(prices).astype(np.float64), "benchmark_mark": level})
         return built["forward_drawdown_30d"].values
 
     def faulty(prices: FloatArray) -> FloatArray:
