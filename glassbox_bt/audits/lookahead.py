@@ -49,8 +49,8 @@ def audit_run(case: Case, settings: AuditSettings, progress: Progress) -> AuditR
     edited = (*case.plan.stand_ins, *case.plan.blank, *(["text"] if case.plan.text != "as_it_came" else []))
     if edited:
         return _not_audited(
-            f"this plan shuffles, freezes, silences, blanks or moves {', '.join(edited)}, which no trader could (R28); audit the "
-            "plan without the edit"
+            f"this plan shuffles, freezes, silences, blanks or moves {', '.join(edited)}, which no trader could (R28); "
+            "audit the plan without the edit"
         )
     progress("look-ahead: reading the run", 0.0)
     return audit_lookahead(case.subject, settings, progress)

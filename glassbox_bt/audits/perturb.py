@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from glassbox_bt.market.calendar import sessions
 from glassbox_bt.market.checks import check_market
 from glassbox_bt.market.side_tables import KnownAt, with_known_at
 from glassbox_bt.market.sources.raw import RawMarket
+from glassbox_bt.market.text import text_known_at
 from glassbox_bt.types import AnyArray, BoolArray
 
 __all__ = ["Cut", "Perturber"]
@@ -24,6 +26,8 @@ _BARS = ("open", "high", "low", "close")
 _LOOK_BACK = np.timedelta64(120, "D")
 _LOST_ROWS = 0.1  # of the bars after a cut
 _LOST_NAMES = 0.2  # of the names: no bar at all after a cut
+_LONG = 0.2  # of the texts after a cut
+_TOLD = ("ticker", "cik", "form_type", "source")  # of a text, besides its words and times
 _LATEST = np.timedelta64(9, "D")  # by how much a later text or value is re-dated at most
 
 
@@ -50,9 +54,7 @@ class Perturber:
         rules = KnownAt(sessions(raw.meta.calendar, days.min() - _LOOK_BACK, days.max()), raw.meta)
         known: dict[str, AnyArray] = {}
         if checked.news is not None:
-            published = checked.news["published_at"].to_numpy()
-            rule = rules.rule("news", default="column")
-            known["news"] = published if rule == "column" else np.maximum(rules.apply(published, str(rule)), published)
+            known["news"] = text_known_at(checked.news, rules)[1]
         for name, day, default in (("macro", "date", None), ("listings", "last_day", "+1 sessions")):
             table = getattr(checked, name)
             if table is not None:
@@ -74,7 +76,7 @@ class Perturber:
         if raw.macro is not None:
             changed["macro"] = _other_macro(raw.macro, later["macro"], rng)
         if raw.news is not None:
-            changed["news"] = _other_news(raw.news, later["news"], rng)
+            changed["news"] = _other_news(raw.news, self.known_at["news"], later["news"], rng)
         if raw.membership is not None:
             changed["membership"] = _other_spells(raw.membership, cut, np.timedelta64(int(rng.integers(5, 60)), "D"))
         return _with(raw, changed)
@@ -152,13 +154,46 @@ def _without(macro: pd.DataFrame, gone: BoolArray) -> pd.DataFrame:
     return pd.concat([left, macro[lost].assign(value=np.nan)])
 
 
-def _other_news(news: pd.DataFrame, later: BoolArray, rng: np.random.Generator) -> pd.DataFrame:
-    out = news.copy()
-    texts = out["text"].to_numpy(dtype=object).copy()
-    texts[later] = "Something else entirely was published here"
-    tickers = out["ticker"].to_numpy(dtype=object).copy()
-    tickers[later] = rng.permutation(tickers[later])
-    return out.assign(text=texts, ticker=tickers, published_at=_re_dated(out["published_at"], later, rng))
+def _other_news(news: pd.DataFrame, known_at: AnyArray, later: BoolArray, rng: np.random.Generator) -> pd.DataFrame:
+    """Other words, names, forms, sources, copies and times; one document in ten is gone.
+
+    Some are long, so that they become several rows of the table of text where there was one.
+    """
+    out, n = news.copy(), int(later.sum())
+    words = "Something else entirely was published here"
+    long = (rng.random(n) < _LONG).astype(int) * 80
+    other: dict[str, AnyArray | list[Any]] = {
+        "text": [f"{words}: {i}. " + f"{words}. " * more for i, more in enumerate(long.tolist())]
+    }
+    for column in (name for name in _TOLD if name in out.columns):
+        other[column] = rng.permutation(out[column].to_numpy(dtype=object)[later])
+    if "doc_id" in out.columns:
+        other["doc_id"] = [f"other-{i}" for i in range(n)]
+    if "n_copies" in out.columns:
+        other["n_copies"] = list(rng.integers(1, 20, n))
+    for column, values in other.items():
+        told = out[column].to_numpy(dtype=object).copy()
+        told[later] = values
+        out[column] = told if column != "n_copies" else told.astype(np.float64)
+    for column in (name for name in ("published_at", "accepted_at") if name in out.columns):
+        out[column] = _re_published(out[column], known_at, later, rng)
+    return out[~(later & (rng.random(len(out)) < _LOST_ROWS))]
+
+
+def _re_published(stamps: pd.Series, known_at: AnyArray, later: BoolArray, rng: np.random.Generator) -> pd.Series:
+    """Later moments for later texts.
+
+    Where they are stored as text some may be days; what became known at the end of one becomes a moment after that, and what
+    stays is left as it stands.
+    """
+    if pd.api.types.is_datetime64_any_dtype(stamps):
+        return _re_dated(stamps, later, rng)
+    told = stamps.to_numpy(dtype=object).copy()
+    given = (stamps.notna() & (stamps != "")).to_numpy()
+    read = pd.to_datetime(stamps.where(given, None), utc=True, format="ISO8601").dt.tz_localize(None).to_numpy()
+    moved = _re_dated(pd.Series(np.where(known_at > read, known_at, read)), later, rng)  # NaT compares False
+    told[later] = [one.isoformat() if there else "" for one, there in zip(moved[later], given[later], strict=True)]
+    return pd.Series(told, index=stamps.index, dtype=object)
 
 
 def _other_spells(membership: pd.DataFrame, cut: Cut, delay: np.timedelta64 | None) -> pd.DataFrame:

@@ -257,6 +257,12 @@ def _record_fault(twin: Twin, name: str) -> str:
     """Rows known by the cut; a record that is not there has none."""
     clean = twin.clean.records[name]
     clean, other = (_known_rows(table, twin.moment) for table in (clean, twin.other.records.get(name, clean.iloc[:0])))
+    if {"ticker", "asset", "document"} <= set(clean.columns):  # text: neither places nor names of a later axis are past
+        names = {"", *(twin.clean.tickers[at] for at in _members(twin.clean, twin.day))}
+        clean, other = (
+            table[table["ticker"].isin(names)].drop(columns=["asset", "document"]).reset_index(drop=True)
+            for table in (clean, other)
+        )
     if len(clean) != len(other):
         return f"{len(clean)} rows known by the cut became {len(other)}"
     for column in clean.columns:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from glassbox_bt.errors import MarketDataError
+
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
 __all__ = ["data"]
 
-data = typer.Typer(help="Check a market, or make a market folder of a price table.", no_args_is_help=True)
+Batches = Iterator[tuple["pd.DataFrame", float]]
+
+PATIENCE = 2.0  # seconds without a progress bar
+
+data = typer.Typer(
+    help="Check a market, or make a folder of a table of prices, of text or of filings.", no_args_is_help=True
+)
 
 
 @data.command()
@@ -39,21 +51,86 @@ def check(
 @data.command("import")
 def import_table(
     source: Annotated[
-        Path, typer.Argument(help="A CSV or Parquet table: date, ticker, close and, if known, the rest of a bar.")
+        Path,
+        typer.Argument(
+            help="Bars: a CSV or Parquet table of date, ticker, close and, if known, the rest. "
+            "Text: a CSV, JSONL or Parquet table. Filings: a folder of EDGAR's full submissions (.txt)."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The market folder to make; must not exist.")],
-    name: Annotated[str, typer.Option(help="Short name, printed in every report.")],
-    price_basis: Annotated[str, typer.Option(help="What close is: raw, split_adjusted or total_return.")],
-    calendar: Annotated[str, typer.Option(help="A calendar of exchange_calendars, for example XNYS.")],
-    benchmark: Annotated[str, typer.Option(help="A ticker of the table, or equal-weight.")],
-    currency: Annotated[str, typer.Option(help="Of all prices.")] = "not stated",
-    licence: Annotated[str, typer.Option(help="Of the data.")] = "not stated",
+    out: Annotated[Path, typer.Option(help="The folder to make; must not exist.")],
+    what: Annotated[str, typer.Option(help="What SOURCE holds: prices, text or filings.")] = "prices",
+    name: Annotated[str | None, typer.Option(help="Prices: short name, printed in every report.")] = None,
+    price_basis: Annotated[
+        str | None, typer.Option(help="Prices: what close is: raw, split_adjusted or total_return.")
+    ] = None,
+    calendar: Annotated[str | None, typer.Option(help="Prices: a calendar of exchange_calendars, for example XNYS.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Prices: a ticker of the table, or equal-weight.")] = None,
+    currency: Annotated[str, typer.Option(help="Prices: of all of them.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="Prices: of the data.")] = "not stated",
+    text_column: Annotated[str, typer.Option(help="Text: the column of the words.")] = "text",
+    time_column: Annotated[str, typer.Option(help="Text: the column of the time, or day, of publication.")] = "published_at",
+    ticker_column: Annotated[
+        str, typer.Option(help="Text: the column of the name; empty cells are market-wide.")
+    ] = "ticker",
+    source_column: Annotated[str, typer.Option(help="Text: the column of the source, if there is one.")] = "source",
+    id_column: Annotated[str, typer.Option(help="Text: the column of the document, if there is one.")] = "doc_id",
+    market_wide: Annotated[
+        bool, typer.Option("--market-wide", help="Text: no column of names; all is market-wide.")
+    ] = False,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Text: zone of times without one, for example America/New_York.")
+    ] = None,
+    time_format: Annotated[str | None, typer.Option(help="Text: such as %d/%m/%Y %H:%M; default ISO 8601.")] = None,
+    encoding: Annotated[str, typer.Option(help="Text, filings: of the bytes.")] = "utf-8",
+    form: Annotated[list[str] | None, typer.Option(help="Filings: a form to read; may be repeated.")] = None,
 ) -> None:
-    """Make a market folder of one table of prices; nothing is repaired, and what a run would refuse is refused.
+    """Make a market folder of a table of prices, or a folder of text that a market's [files] points at.
 
-    Example: [bold]glassbox data import prices.csv --out markets/mine --name mine --price-basis split_adjusted
+    Nothing is repaired, and what a run would refuse is refused.
+
+    Examples: [bold]glassbox data import prices.csv --out markets/mine --name mine --price-basis split_adjusted
     --calendar XNYS --benchmark SPY[/bold]
+
+    [bold]glassbox data import tweets.jsonl --what text --out texts/tweets --text-column body --time-zone UTC[/bold]
+
+    [bold]glassbox data import edgar/2014 --what filings --out texts/filings --form 8-K --form 10-Q[/bold]
     """
+    if what == "prices":
+        stated = {"--name": name, "--price-basis": price_basis, "--calendar": calendar, "--benchmark": benchmark}
+        _import_prices(source, out, _all_stated(stated), currency, licence)
+    elif what == "text":
+        from glassbox_bt.market.sources.text_tables import TextTableSource, text_batches
+
+        table = TextTableSource(
+            path=source,
+            text=text_column,
+            time=time_column,
+            ticker=None if market_wide else ticker_column,
+            source=source_column,
+            doc_id=id_column,
+            zone=time_zone,
+            time_format=time_format,
+            encoding=encoding,
+        )
+        _import_text(source, out, lambda facts: text_batches(table, facts))
+    elif what == "filings":
+        from glassbox_bt.market.sources.edgar import FORMS, filing_batches
+
+        forms = tuple(one.upper() for one in form) if form else FORMS
+        _import_text(source, out, lambda facts: filing_batches(source, forms, encoding, facts))
+    else:
+        raise MarketDataError(f"`--what` must be prices, text or filings, got `{what}`.")
+
+
+def _all_stated(stated: Mapping[str, str | None]) -> dict[str, str]:
+    """What has no honest default must be stated."""
+    missing = [option for option, value in stated.items() if value is None]
+    if missing:
+        raise MarketDataError(f"A table of prices needs {', '.join(missing)}: it does not say so itself.")
+    return {option: str(value) for option, value in stated.items()}
+
+
+def _import_prices(source: Path, out: Path, stated: Mapping[str, str], currency: str, licence: str) -> None:
     from typing import cast
 
     from glassbox_bt.market.ingest import build_store
@@ -62,10 +139,11 @@ def import_table(
     from glassbox_bt.market.universe import UniverseRule
     from glassbox_bt.runs.artefacts import new_folder
 
+    benchmark = stated["--benchmark"]
     meta = MarketMeta(
-        name=name,
-        price_basis=cast("PriceBasis", price_basis),
-        calendar=calendar,
+        name=stated["--name"],
+        price_basis=cast("PriceBasis", stated["--price-basis"]),
+        calendar=stated["--calendar"],
         currency=currency,
         benchmark=None if benchmark == "equal-weight" else benchmark,
         licence=licence,
@@ -74,6 +152,37 @@ def import_table(
     raw = RawMarket(meta=meta, prices=read_table("prices", source))
     build_store(raw, UniverseRule(min_observed=1, window=1))  # refuses what a run would refuse
     typer.echo(str(new_folder(out, lambda draft: write_folder(raw, draft))))
+
+
+def _import_text(source: Path, out: Path, batches: Callable[[Counter[str]], Batches]) -> None:
+    """A folder of text, whole or not at all; says what was read and what was left out."""
+    from glassbox_bt.market.sources.text_folder import write_text
+    from glassbox_bt.runs.artefacts import new_folder
+
+    if not source.exists():
+        raise MarketDataError(f"{source} does not exist.")
+    facts = Counter[str]()
+    with _patient_bars(f"Importing {source}") as progress:
+        made = new_folder(out, lambda draft: write_text(batches(facts), draft, facts, progress))
+    typer.echo(str(made))
+    typer.echo("; ".join(f"{what.replace('_', ' ')}: {count:,}" for what, count in sorted(facts.items())))
+
+
+@contextmanager
+def _patient_bars(title: str) -> Iterator[Callable[[str, float], None]]:
+    """Progress that is shown only once a job has taken two seconds."""
+    from glassbox_bt.cli.progress import bars
+
+    begun, shown = time.monotonic(), list[Callable[[str, float], None]]()
+    with ExitStack() as stack:
+
+        def tell(what: str, share: float) -> None:
+            if not shown and time.monotonic() - begun > PATIENCE:
+                shown.append(stack.enter_context(bars(title)))
+            if shown:
+                shown[0](what, share)
+
+        yield tell
 
 
 def _facts(facts: Mapping[str, Any]) -> Table:

@@ -20,6 +20,8 @@ from glassbox_bt.errors import MarketDataError
 from glassbox_bt.market.calendar import check_calendar
 from glassbox_bt.market.schemas import COLUMNS, PRICE_COLUMNS, validated
 from glassbox_bt.market.sources.raw import RawMarket
+from glassbox_bt.market.text import exchange_days
+from glassbox_bt.market.text_names import Match, matched
 from glassbox_bt.types import BoolArray
 
 __all__ = ["BAR_TOLERANCE", "Checked", "check_market"]
@@ -27,7 +29,7 @@ __all__ = ["BAR_TOLERANCE", "Checked", "check_market"]
 BAR_TOLERANCE = 1e-4  # relative; vendors round opens and closes of one bar differently
 BASES = ("raw", "split_adjusted", "total_return")
 
-_DAY_OF = {"news": "published_at", "membership": "start_date", "listings": "last_day", "sectors": None}
+_DAY_OF = {"membership": "start_date", "listings": "last_day", "sectors": None}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +64,7 @@ def check_market(raw: RawMarket) -> Checked:
     flags.update(_bar_flags(prices))
     if "ticker_map" in tables:
         tables = {name: _renamed(name, table, tables["ticker_map"]) for name, table in tables.items()}
-    flags["names_without_prices"] = _side_names(tables)
+    flags["names_without_prices"] = _text_names(tables, raw.meta.calendar) | _side_names(tables)
     return Checked(replace(raw, **tables), flags)  # type: ignore[arg-type]
 
 
@@ -138,23 +140,43 @@ def _renamed(name: str, table: pd.DataFrame, mapping: pd.DataFrame) -> pd.DataFr
     return table.assign(ticker=renamed)
 
 
+def _text_names(tables: dict[str, pd.DataFrame], calendar: str) -> dict[str, object]:
+    """Says in ``tables["news"]`` whom each text is about; returns the names and issuers that have no prices (R8)."""
+    if "news" not in tables:
+        return {}
+    news = tables["news"]
+    stated = news["ticker"].where(news["ticker"] != "", news["cik"] if "cik" in news.columns else "")
+    priced = frozenset(tables["prices"]["ticker"].unique())
+    tables["news"] = matched(news, exchange_days(news, calendar), tables.get("ticker_map"), priced)
+    match = tables["news"]["match"]
+    named = match != Match.MARKET_WIDE
+    missing = sorted(stated[match == Match.UNMAPPED].unique())
+    if named.any() and not (match == Match.NAME).any():
+        raise MarketDataError(_none_priced("news", missing or sorted(stated[named].unique())))
+    return {"news": {"count": len(missing), "first": missing[:5]}} if missing else {}
+
+
 def _side_names(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
     """Names of each side table that have no prices: how many, and the first few (R8)."""
     priced = set(tables["prices"]["ticker"].unique())
     found: dict[str, object] = {}
-    for table in ("news", "membership", "sectors", "listings"):
+    for table in ("membership", "sectors", "listings"):
         if table not in tables:
             continue
         names = {str(ticker) for ticker in tables[table]["ticker"].unique()} - {""}
         missing = sorted(names - priced)
         if names and len(missing) == len(names):
-            raise MarketDataError(
-                f"No ticker of `{table}` has prices (for example {', '.join(missing[:3])}). "
-                "Use the same names as in `prices`, or add a ticker_map.csv (ticker, price_ticker)."
-            )
+            raise MarketDataError(_none_priced(table, missing))
         if missing:
             found[table] = {"count": len(missing), "first": missing[:5]}
     return found
+
+
+def _none_priced(table: str, names: list[str]) -> str:
+    return (
+        f"No ticker of `{table}` has prices (for example {', '.join(names[:3])}). "
+        "Use the same names as in `prices`, or add a ticker_map.csv (ticker, price_ticker)."
+    )
 
 
 def _refuse(prices: pd.DataFrame, wrong: BoolArray, column: str, problem: str) -> None:

@@ -113,7 +113,7 @@ class TextTable:
         short = name.removeprefix(PREFIX)
         if short not in COLUMNS or short in ("session", "asset", "document"):
             raise ContractError(f"There is no column `{name}` of text. There are: {', '.join(sorted(COLUMNS))}.")
-        values: AnyArray = np.array(self.frame[short].to_numpy()[rows], dtype=COLUMNS[short])
+        values: AnyArray = np.array(self.frame[short].iloc[rows], dtype=COLUMNS[short])
         return values
 
 

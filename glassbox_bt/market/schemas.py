@@ -18,7 +18,8 @@ __all__ = ["COLUMNS", "PRICE_COLUMNS", "validated"]
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close")
 
-# table -> column -> (kind, compulsory). Kinds: day, moment (UTC), name, text, price (> 0), amount (>= 0), number.
+# table -> column -> (kind, compulsory). Kinds: day, moment (UTC), moment or day, name, text, flag (True or False),
+# price (> 0), amount (>= 0), number.
 COLUMNS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
     "prices": {
         "date": ("day", True),
@@ -31,11 +32,17 @@ COLUMNS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
         "volume": ("amount", False),
     },
     "news": {
-        "published_at": ("moment", True),
+        "published_at": ("moment or day", True),
         "ticker": ("text", True),  # empty = market-wide
         "text": ("text", True),
         "source": ("text", False),
         "doc_id": ("text", False),
+        "n_copies": ("amount", False),  # identical texts that the source folded into this one
+        "section": ("text", False),  # a document may come in several, a row each
+        "form_type": ("text", False),  # of a filing
+        "cik": ("text", False),  # issuer of a filing
+        "accepted_at": ("moment", False),  # when the regulator accepted it; goes before `published_at`
+        "has_time": ("flag", False),  # False: `published_at` is a day, at midnight
     },
     "macro": {
         "date": ("day", True),
@@ -52,16 +59,19 @@ COLUMNS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
         "known_at": ("moment", False),
     },
     "ticker_map": {
-        "ticker": ("name", True),
+        "ticker": ("text", True),  # empty where only the issuer is known
         "price_ticker": ("name", True),
         "start_date": ("open day", False),
         "end_date": ("open day", False),
+        "cik": ("text", False),
     },
 }
 
 
 def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """The table with its known columns only, in plain types: days and moments as datetime64[ns] (UTC), numbers as float64.
+
+    News always carry ``has_time``; where it is False, ``published_at`` is midnight of the day.
 
     Raises
     ------
@@ -78,6 +88,8 @@ def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
     plain = pd.DataFrame(
         {c: _plain(name, c, kind, table[c]) for c, (kind, _) in spec.items() if c in table.columns}
     ).reset_index(drop=True)
+    if name == "news":
+        plain = plain.assign(has_time=_has_time(table, plain))
     _check_ranges(name, plain)
     return plain
 
@@ -87,6 +99,10 @@ def _plain(table: str, column: str, kind: str, values: pd.Series) -> pd.Series:
         return _days(table, column, values)
     if kind == "moment":
         return _moments(table, column, values)
+    if kind == "moment or day":
+        return _moments(table, column, _midnights(values))
+    if kind == "flag":
+        return _flags(table, column, values)
     if kind in ("name", "text"):
         return values.fillna("").astype(str).astype(object)
     return _numbers(table, column, values)
@@ -129,6 +145,30 @@ def _moments(table: str, column: str, values: pd.Series) -> pd.Series:
     given = values.notna() & (text != "")
     _refuse_first(table, column, values, (parsed.isna() & given).to_numpy(), "is no time; write 2020-01-31 21:30:00+00:00")
     return parsed.dt.tz_localize(None).astype("datetime64[ns]")
+
+
+def _midnights(values: pd.Series) -> pd.Series:
+    """Plain days as their midnight, so that they read like moments."""
+    days = _plain_days(values)
+    return values.where(~days, values.astype(str) + "T00:00:00Z") if days.any() else values
+
+
+def _plain_days(values: pd.Series) -> pd.Series:
+    if pd.api.types.is_datetime64_any_dtype(values):  # a moment, even at midnight
+        return pd.Series(False, index=values.index)
+    return values.astype(str).str.fullmatch(r"\d{4}-\d\d-\d\d")
+
+
+def _has_time(news: pd.DataFrame, plain: pd.DataFrame) -> pd.Series:
+    timed: pd.Series = ~_plain_days(news["published_at"]).reset_index(drop=True)
+    return timed & plain["has_time"] if "has_time" in plain.columns else timed
+
+
+def _flags(table: str, column: str, values: pd.Series) -> pd.Series:
+    known = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+    flags = values.astype(str).str.lower().map(known)
+    _refuse_first(table, column, values, flags.isna().to_numpy(), "is neither True nor False")
+    return flags.astype(bool)
 
 
 def _numbers(table: str, column: str, values: pd.Series) -> pd.Series:
@@ -176,7 +216,9 @@ def _schema(name: str) -> pa.DataFrameSchema:
     checks = {
         "day": ([], False),
         "open day": ([], True),
-        "moment": ([], name in ("listings", "macro")),
+        "moment": ([], name in ("listings", "macro", "news")),
+        "moment or day": ([], False),
+        "flag": ([], False),
         "name": ([pa.Check(lambda values: values != "", error="a name, not empty")], False),
         "text": ([], False),
         "number": ([finite], True),

@@ -2,7 +2,7 @@
 
 Rules: ``close`` (official close of the row's date, or of the next session), ``+n sessions`` (official close of the n-th
 session after the date), ``+n days`` (end of the n-th calendar day after, on the exchange's clock), ``HH:MM Zone`` (that
-wall-clock time of the date), ``column`` (the table's own column ``known_at``, or ``published_at`` for news).
+wall-clock time of the date), ``column`` (the table's own column ``known_at``). Text has its own clock (`market.text`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from glassbox_bt.market.calendar import Sessions, first_session_after, time_zone
 from glassbox_bt.market.sources.raw import MarketMeta, RawMarket
 from glassbox_bt.types import AnyArray, FloatArray
 
-__all__ = ["FORBIDDEN", "MAX_STALE_SESSIONS", "KnownAt", "macro_columns", "news_records", "with_known_at"]
+__all__ = ["FORBIDDEN", "MAX_STALE_SESSIONS", "KnownAt", "macro_columns", "with_known_at"]
 
 MAX_STALE_SESSIONS = 10  # a macro value older than this is missing (spec 0.2.4), counted from the session that first knew it
 
@@ -33,6 +33,11 @@ class KnownAt:
     def __init__(self, clock: Sessions, meta: MarketMeta) -> None:
         """``clock`` reaches back before the first bar, so that older values get their true times."""
         self.clock, self._meta = clock, meta
+
+    @property
+    def zone(self) -> str:
+        """The exchange's clock, for example ``"America/New_York"``."""
+        return time_zone(self._meta.calendar)
 
     def rule(self, table: str, series: str | None = None, default: str | None = None) -> str | None:
         """The rule of a table, or of one macro series."""
@@ -50,7 +55,7 @@ class KnownAt:
             return self._closes(days, int(match[1]))
         if match := re.fullmatch(r"\+(\d+) days?", rule):
             ends = (days + int(match[1]) + 1).astype("datetime64[ns]")
-            return _utc(ends, time_zone(self._meta.calendar), rule)
+            return _utc(ends, self.zone, rule)
         if match := re.fullmatch(r"(\d\d):(\d\d) (\S+)", rule):
             minutes = np.timedelta64(int(match[1]) * 60 + int(match[2]), "m")
             return _utc(days.astype("datetime64[ns]") + minutes, match[3], rule)
@@ -127,20 +132,6 @@ def _as_of(rows: pd.DataFrame, cutoffs: AnyArray) -> FloatArray:
     fresh = age <= MAX_STALE_SESSIONS
     joined[here[fresh]] = values[place[here[fresh]]]
     return joined
-
-
-def news_records(market: RawMarket, clock: Sessions, known_at: KnownAt) -> pd.DataFrame:
-    """News in order of knowledge, with ``known_at`` (UTC) and ``session``: the first that may use it, n_sessions if none.
-
-    The rule ``column`` (the default) takes ``published_at``; any other rule counts from its UTC date.
-    """
-    if market.news is None:
-        raise MarketDataError("The market has no news table.")
-    rule = known_at.rule("news", default="column")
-    published = market.news["published_at"].to_numpy()
-    stamps = published if rule == "column" else np.maximum(known_at.apply(published, str(rule)), published)
-    rows = market.news.assign(known_at=stamps, session=first_session_after(stamps, clock.closes_at))
-    return rows.sort_values("known_at", kind="stable").reset_index(drop=True)
 
 
 def _utc(wall_clock: AnyArray, zone: str, rule: str) -> AnyArray:

@@ -77,11 +77,10 @@ def graph_by(place: str, store: MarketStore) -> FloatArray:
 
 def texts_by(place: str, store: MarketStore) -> FloatArray:
     """Headlines of each session: by the session that may use them, or by the date they carry."""
-    news = store.records.get("news", pd.DataFrame({"session": [], "date": []}))
+    text = store.text.frame
+    sessions = text["session"].to_numpy()
     if place == "date":
-        sessions = np.searchsorted(store.dates, news["published_at"].to_numpy().astype("datetime64[D]"))
-    else:
-        sessions = news["session"].to_numpy().astype(np.int64)
+        sessions = np.searchsorted(store.dates, text["published_at"].to_numpy().astype("datetime64[D]"))
     return np.bincount(sessions, minlength=store.n_sessions + 1)[: store.n_sessions].astype(np.float64)
 
 
@@ -154,11 +153,11 @@ def test_a_text_record_that_is_known_too_early_is_named(tmp_path: Path) -> None:
     def build(raw: RawMarket) -> MarketStore:
         store = built(raw)
         records = dict(store.records)
-        if "news" in records:
-            records["news"] = records["news"].assign(known_at=records["news"]["published_at"].dt.normalize())
+        if "text" in records:
+            records["text"] = records["text"].assign(known_at=records["text"]["published_at"].dt.normalize())
         return dataclasses.replace(store, records=records)
 
-    assert named(audited(subject(tmp_path, build=build))) == {("market", "record news")}
+    assert named(audited(subject(tmp_path, build=build))) == {("market", "record text")}
 
 
 def test_a_label_that_crosses_the_train_end_is_named_with_its_learner(tmp_path: Path) -> None:

@@ -12,10 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glassbox_bt.audits.perturb import Cut, Perturber
+from glassbox_bt.audits.twins import Twin, market_checks
 from glassbox_bt.market.checks import check_market
+from glassbox_bt.market.ingest import build_store
 from glassbox_bt.market.sources.raw import RawMarket
+from glassbox_bt.market.store import MarketStore
+from glassbox_bt.market.universe import UniverseRule
 from glassbox_bt.types import AnyArray
-from tests.market.markets import DATES, drop, market, prices
+from tests.market.markets import DATES, EAGER, drop, market, prices
 
 CLOSE = np.timedelta64(21, "h")  # New York in winter
 
@@ -120,6 +124,71 @@ def test_listings_that_were_not_known_are_gone() -> None:
     other = perturber().truncated(cut_at(60))
     assert other.listings is not None
     assert list(other.listings["ticker"]) == ["B"]
+
+
+def filings() -> RawMarket:
+    """Text with every column: days, moments of acceptance, and documents of several names."""
+    days = [str(day) for day in DATES]
+    news = pd.DataFrame({"published_at": days, "ticker": "A", "text": "filed", "doc_id": [f"d{day}" for day in days]})
+    news["accepted_at"] = [f"{day} 22:30:00+00:00" if at % 3 == 0 else "" for at, day in enumerate(days)]
+    news = news.assign(form_type=["8-K", "10-Q"] * 63, cik=["1", "2"] * 63, source="edgar", n_copies=1.0)
+    both = pd.concat([news, news.assign(ticker="B")]).sort_values("doc_id", kind="stable", ignore_index=True)
+    return market(news=both)
+
+
+@settings(max_examples=10, deadline=None)
+@given(session=st.integers(30, 100), seed=st.integers(0, 1000))
+def test_every_column_of_a_later_text_is_another_and_earlier_texts_stay(session: int, seed: int) -> None:
+    raw, cut = filings(), cut_at(session)
+    perturbed = Perturber.of(raw)
+    later = ~(perturbed.known_at["news"] <= cut.moment)
+    assert raw.news is not None
+    assert (days_of(raw.news.loc[~later, ["published_at"]], "published_at") < cut.day).all()
+    other = perturbed.poisoned(cut, seed)
+    assert other.news is not None
+    same_rows(raw.news[~later], other.news.head(int((~later).sum())))
+    poison = other.news.iloc[int((~later).sum()) :]
+    assert 0 < len(poison) < later.sum()
+    for column in ("text", "doc_id", "published_at"):
+        assert not poison[column].isin(set(raw.news[column])).any(), column
+    assert poison["n_copies"].gt(1.0).any()
+    again = Perturber.of(other).known_at["news"]
+    assert (again[: int((~later).sum())] <= cut.moment).all()
+    assert (again[int((~later).sum()) :] > cut.moment).all()
+    truncated = perturbed.truncated(cut).news
+    assert truncated is not None
+    same_rows(raw.news[~later], truncated)
+
+
+def late_comer() -> RawMarket:
+    """Name C trades only after session 70; text about it, and about the others, begins before."""
+    stamps = pd.Series(DATES[30:80].astype("datetime64[ns]") + CLOSE - np.timedelta64(1, "h")).dt.tz_localize("UTC")
+    names = ["A", "B", "C", ""] * 13
+    news = pd.DataFrame({"published_at": stamps, "ticker": names[:50], "text": [f"number {i}" for i in range(50)]})
+    return market(drop(prices(), "C", 0, 70), news=news)
+
+
+@pytest.mark.parametrize("hasty", [False, True])
+def test_text_about_a_name_that_comes_later_is_no_fault_and_text_that_is_known_too_early_is(hasty: bool) -> None:
+    def store(raw: RawMarket) -> MarketStore:
+        built = build_store(raw, UniverseRule(**EAGER))
+        text = built.records["text"]
+        early = text.assign(known_at=text["known_at"] - pd.Timedelta(days=1))
+        return replace(built, records={**built.records, "text": early if hasty else text})
+
+    raw = late_comer()
+    clean, cut = store(raw), cut_at(60)
+    assert "C" in set(clean.records["text"].loc[clean.records["text"]["known_at"] < cut.moment, "ticker"])
+    perturbed = Perturber.of(raw)
+    futures = (("truncated", perturbed.truncated(cut)), ("poisoned", perturbed.poisoned(cut, 1)))
+    failed = {
+        check.column
+        for how, other in futures
+        for check in market_checks(Twin(clean, store(other), 60, how))
+        if not check.passed
+    }
+    assert ("record text" in failed) is hasty
+    assert failed <= {"record text"}
 
 
 def test_a_side_table_without_a_row_left_is_absent() -> None:

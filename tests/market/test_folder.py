@@ -174,6 +174,11 @@ macro = "{shared_data}/macro/macro.parquet"
 membership = "{shared_data}/membership/membership.parquet"
 [known_at.macro]
 default = "+1 sessions"
+DCOILWTICO = "+7 days"
+DCOILBRENTEU = "+7 days"
+DTWEXBGS = "+7 days"
+DEXUSEU = "+7 days"
+DEXJPUS = "+7 days"
 SPX_CLOSE = "close"
 """
     (tmp_path / "market.toml").write_text(toml, encoding="utf-8")

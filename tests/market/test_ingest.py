@@ -265,12 +265,13 @@ def test_news_belong_to_the_first_session_that_may_use_them() -> None:
         }
     )
     built = store(news=news.iloc[::-1])
-    records = built.records["news"]
+    records = built.records["text"]
     friday = int(np.searchsorted(DATES, np.datetime64("2019-11-29")))  # closed at 13:00 in New York
-    assert records["text"].tolist() == list("abcd")
-    assert records["session"].tolist() == [friday, friday + 1, friday + 1, len(DATES)]
-    late = store(meta={"known_at": {"news": "+1 sessions"}}, news=news).records["news"]
-    assert late["session"].tolist() == [friday + 1, friday + 1, friday + 1, len(DATES)]
+    assert records["body"].tolist() == list("abc")
+    assert records["session"].tolist() == [friday, friday + 1, friday + 1]
+    assert built.facts["text"]["after_last_session"] == 1  # type: ignore[index]
+    late = store(meta={"known_at": {"news": "+1 sessions"}}, news=news).records["text"]
+    assert late["session"].tolist() == [friday + 1, friday + 1, friday + 1]
 
 
 def test_dated_membership_is_read_as_of_its_dates() -> None:

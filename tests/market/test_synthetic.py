@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -12,10 +13,11 @@ import pytest
 
 from glassbox_bt.errors import MarketDataError
 from glassbox_bt.market.ingest import build_store
-from glassbox_bt.market.sources import from_name
+from glassbox_bt.market.sources import from_name, synthetic_text
 from glassbox_bt.market.sources.raw import RawMarket, fingerprint
 from glassbox_bt.market.sources.synthetic import SyntheticMarket
 from glassbox_bt.market.sources.synthetic_record import SyntheticTruth
+from glassbox_bt.market.sources.synthetic_wordings import MARKET_NOTES, STORIES
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.types import AnyArray
 
@@ -88,13 +90,30 @@ def test_splits_move_raw_prices_and_not_returns(raw: RawMarket, store: MarketSto
 def test_headlines_state_their_event_at_all_hours(raw: RawMarket) -> None:
     truth, news = truth_of(raw), raw.news
     assert news is not None
-    good = truth.text_effects["sign"].to_numpy() > 0
-    words = "beats|wins|upgrades|dismisses"
-    np.testing.assert_array_equal(news["text"].str.contains(words).to_numpy(), good)
+    told = truth.text_effects
+    stories = {(one.event_type, one.event, one.sign): one.wordings for one in (*STORIES, *MARKET_NOTES)}
+    for text, kind, event, sign, wording in zip(
+        news["text"], told["event_type"], told["event"], told["sign"], told["wording"], strict=True
+    ):
+        pattern = re.sub(r"\\\{\w+\\\}", ".+", re.escape(stories[kind, event, sign][wording]))
+        assert re.fullmatch(pattern, text, re.IGNORECASE), text
+    assert (news["text"].str.contains("S0", regex=False) == (news["ticker"] != "")).all()
+    assert told["sign"].value_counts().to_dict().keys() == {-1, 0, 1}
     wall_clock = news["published_at"].dt.tz_convert("America/New_York")
     assert (wall_clock.dt.day_of_week >= 5).mean() == pytest.approx(0.1, abs=0.06)
     assert ((wall_clock.dt.hour >= 16) & (wall_clock.dt.day_of_week < 5)).mean() == pytest.approx(0.6, abs=0.1)
     assert (news["ticker"] == "").any()
+
+
+def test_other_words_leave_times_signs_and_prices_as_they_are(raw: RawMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic_text, "STORIES", tuple(one for one in STORIES if one.event_type in ("earnings", "other")))
+    other = SMALL.raw()
+    assert raw.news is not None
+    assert other.news is not None
+    assert not raw.news["text"].equals(other.news["text"])
+    kept = ["doc_id", "published_at", "sign", "gap_effect", "drift_effect"]
+    pd.testing.assert_frame_equal(truth_of(raw).text_effects[kept], truth_of(other).text_effects[kept])
+    pd.testing.assert_frame_equal(raw.prices, other.prices)
 
 
 def planted(seed: int = 0, **settings: Any) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -63,7 +63,8 @@ class RawMarket:
     prices : DataFrame
         ``date, ticker, close`` and, where known, ``open, high, low, adj_close, volume``; one row per bar that was observed.
     news : DataFrame or None
-        ``published_at`` (UTC), ``ticker`` (empty = market-wide), ``text``, and optionally ``source, doc_id``.
+        ``published_at`` (UTC, or only a day), ``ticker`` (empty = market-wide), ``text``, and optionally ``source, doc_id,
+        accepted_at, cik, form_type, section, n_copies, has_time`` (docs/how-to/text.md).
     macro : DataFrame or None
         ``date, series, value`` and optionally ``known_at`` (UTC).
     sectors : DataFrame or None
@@ -73,7 +74,8 @@ class RawMarket:
     listings : DataFrame or None
         ``ticker, last_day, delist_return`` and optionally ``known_at`` (R9).
     ticker_map : DataFrame or None
-        ``ticker, price_ticker`` and optionally ``start_date, end_date``: names of side tables to names in ``prices``.
+        ``ticker, price_ticker`` and optionally ``cik, start_date, end_date``: names, and issuers of text, to names in
+        ``prices``.
     truth : object or None
         Causal record of a synthetic market; never read by a backtest.
     """
