@@ -7,7 +7,7 @@
 3. Book out what stopped trading (`delisting`, R9).
 4. Decide the universe month by month (`universe`), then the benchmark.
    Names that never enter it get no place on the asset axis.
-5. Join macro and text as of each decision (`side_tables`).
+5. Join macro as of each decision (`side_tables`); clock the text (`text`) and tell its events (`event_features`).
 6. Derive features and labels; state everything the report should say in ``facts``.
 
 The result is a pure function of the raw tables and the settings: no clock, no network, no randomness.
@@ -25,10 +25,13 @@ from glassbox_bt.market.benchmark import benchmark_columns
 from glassbox_bt.market.calendar import Sessions, sessions
 from glassbox_bt.market.checks import check_market
 from glassbox_bt.market.delisting import Delistings, book_out
+from glassbox_bt.market.event_archive import rare_events
+from glassbox_bt.market.event_features import event_columns, event_facts, event_records
 from glassbox_bt.market.panels import Panels, build_panels
-from glassbox_bt.market.side_tables import KnownAt, macro_columns, news_records, with_known_at
+from glassbox_bt.market.side_tables import KnownAt, macro_columns, with_known_at
 from glassbox_bt.market.sources.raw import RawMarket, fingerprint
 from glassbox_bt.market.store import Label, MarketStore
+from glassbox_bt.market.text import text_records
 from glassbox_bt.market.universe import Trading, Universe, UniverseRule, build_universe
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -78,12 +81,16 @@ def build_store(
     facts = _facts(market, clock, panels, gone, rule)
     ever = _ever_members(universe, rule)
     panels, gone = panels.of(ever), gone.of(ever)
+    text, text_facts = text_records(market, clock, known_at, panels.tickers)
     columns = _columns(panels, gone, universe.member[:, ever])
     columns |= {"month_start": _month_start(clock)}
     columns |= macro_columns(market, clock, known_at)
     columns |= benchmark_columns(market, clock, panels, columns, known_at)
     columns |= _features(columns, features)
     columns |= _market_state(market, columns, panels.tickers, clock, known_at)
+    events = event_records(text) if market.news is not None else None
+    columns |= {} if events is None else event_columns(events, clock.closes_at, len(ever))
+    facts |= {} if events is None else {"events": event_facts(events)}
     flags |= {"sessions_without_any_bar": panels.empty_sessions, "bars_after_last_day": gone.bars_after_last_day}
     return MarketStore(
         dates=clock.dates,
@@ -92,8 +99,8 @@ def build_store(
         tickers=panels.tickers,
         columns=columns,
         labels=_labels(columns, clock, panels.has_opens),
-        records=_records(market, clock, known_at, universe),
-        facts=facts | {"n_members": len(ever), "flags": flags, "fingerprint": fingerprint(raw)},
+        records=_records(market, known_at, universe, text) | _event_records(events, columns, clock),
+        facts=facts | {"text": text_facts, "n_members": len(ever), "flags": flags, "fingerprint": fingerprint(raw)},
     )
 
 
@@ -192,10 +199,10 @@ def _labels(columns: Mapping[str, AnyArray], clock: Sessions, has_opens: bool) -
     return outcomes | build_tail_labels(columns, clock.closes_at, has_opens=has_opens)
 
 
-def _records(market: RawMarket, clock: Sessions, known_at: KnownAt, universe: Universe) -> dict[str, pd.DataFrame]:
+def _records(market: RawMarket, known_at: KnownAt, universe: Universe, text: pd.DataFrame) -> dict[str, pd.DataFrame]:
     records = {"universe": universe.table}
     if market.news is not None:
-        records["news"] = news_records(market, clock, known_at)
+        records["text"] = text
     if market.macro is not None:
         records["macro"] = with_known_at(market.macro, "macro", "date", known_at)
     if market.listings is not None:
@@ -204,6 +211,12 @@ def _records(market: RawMarket, clock: Sessions, known_at: KnownAt, universe: Un
         dated = "known_at" in market.sectors.columns
         records["sectors"] = market.sectors if dated else market.sectors.assign(known_at=np.datetime64("NaT", "ns"))
     return records
+
+
+def _event_records(events: pd.DataFrame | None, columns: Mapping[str, AnyArray], clock: Sessions) -> dict[str, pd.DataFrame]:
+    if events is None:
+        return {}
+    return {"events": events, "rare_events": rare_events(events, columns, clock.closes_at)}
 
 
 def _facts(market: RawMarket, clock: Sessions, panels: Panels, gone: Delistings, rule: UniverseRule) -> dict[str, object]:

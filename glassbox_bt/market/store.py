@@ -227,9 +227,11 @@ class MarketStore:
         elif name in self.columns:
             block = _column_block(self.columns[name], first, last, assets)
         else:
+            no_text = name.startswith("event.") and not any(one.startswith("event.") for one in self.columns)
             raise ContractError(
                 f"There is no column `{name}`: neither a market column nor an answer given so far. "
-                f"Market columns: {', '.join(sorted(self.columns))}."
+                + ("The market has no text, so it has no columns of events. " if no_text else "")
+                + f"Market columns: {', '.join(sorted(self.columns))}."
             )
         block.flags.writeable = False
         return block

@@ -46,8 +46,9 @@ class SyntheticTruth:
         ``date, ticker, driver, signal, effect``: the planted signal at the close of ``date`` and the expected log return
         of the next session that it causes. Empty without a planted effect.
     text_effects : DataFrame
-        ``doc_id, ticker, published_at, event, sign, first_session, gap_effect, drift_effect, drift_sessions``: added to the
-        open of the first session, and to each of ``drift_sessions`` from it on, in conditional deviations.
+        ``doc_id, ticker, published_at, event_type, event, sign, wording, first_session, gap_effect, drift_effect,
+        drift_sessions``: what was announced (a type of spec 26.1) in which of its wordings, and what was added to the open
+        of the first session, and to each of ``drift_sessions`` from it on, in conditional deviations.
     halts, delistings, splits : DataFrame
         ``ticker, first_day, last_day``; ``ticker, last_day, delist_return, announced``; ``ticker, day, ratio``.
     edges, shocks : DataFrame

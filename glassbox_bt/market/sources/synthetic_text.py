@@ -9,6 +9,7 @@ import pandas as pd
 
 from glassbox_bt.market.calendar import Sessions, first_session_after
 from glassbox_bt.market.sources.synthetic_record import Draws
+from glassbox_bt.market.sources.synthetic_wordings import MARKET_NOTES, STORIES, Story, worded
 from glassbox_bt.types import FloatArray
 
 __all__ = ["DRIFT_SESSIONS", "TextEffects", "draw_text", "text_effects"]
@@ -17,21 +18,8 @@ DRIFT_SESSIONS = 5  # sessions over which news is digested after it became publi
 
 GAP_SIZE = 1.0  # first reaction, in daily standard deviations of the name
 
-_HEADLINES = {
-    ("results", 1): "{company} ({ticker}) beats quarterly estimates and raises its outlook",
-    ("results", -1): "{company} ({ticker}) misses quarterly estimates and cuts its outlook",
-    ("contract", 1): "{company} ({ticker}) wins a large long-term contract",
-    ("contract", -1): "{company} ({ticker}) loses its largest customer",
-    ("rating", 1): "Broker upgrades {company} ({ticker}) to buy on strong demand",
-    ("rating", -1): "Broker downgrades {company} ({ticker}) to sell on weak demand",
-    ("lawsuit", -1): "{company} ({ticker}) sued by regulator over accounting",
-    ("lawsuit", 1): "Court dismisses the regulator's lawsuit against {company} ({ticker})",
-    ("note", 0): "{company} ({ticker}) to present at an industry conference",
-}
-_MARKET_NOTES = (
-    "Stocks in brief: what investors talk about this week",
-    "Central bank officials speak; no change of policy expected",
-)
+_COLUMNS = ("doc_id", "ticker", "published_at", "event_type", "event", "sign", "wording", "text")
+_SIGNS = (1, -1, 1, -1, 1, -1, -1, 1, 0)  # equally likely: as many good as bad headlines, one in nine without a sign
 
 _EVENTS_A_YEAR = 8.0
 # Hours of New York time and their shares: before the open, during trading, after the close, at a weekend.
@@ -48,20 +36,27 @@ class TextEffects:
 
 
 def draw_text(draws: Draws, clock: Sessions, names: pd.DataFrame, text_edge: float) -> pd.DataFrame:
-    """One row per headline: ``doc_id, ticker, published_at`` (UTC), ``event, sign, text`` and its planted effect."""
+    """One row per headline, in order of publication.
+
+    ``doc_id, ticker, published_at`` (UTC), ``event_type`` (of spec 26.1), ``event, sign``, ``wording`` (its number among
+    those of its story, to hold some out), ``text`` and its planted effect. The words come from a stream of their own, so
+    other words leave times, signs and prices as they are.
+    """
     years = (clock.dates[-1] - clock.dates[0]).astype(int) / 365.25
+    stories = {sign: [story for story in STORIES if story.sign == sign] for sign in set(_SIGNS)}
     rows: list[dict[str, object]] = []
     for ticker, company in zip(names["ticker"], names["company"], strict=True):
-        rng = draws.rng("text", ticker)
+        rng, words = draws.rng("text", ticker), draws.rng("wording", ticker)
         for number in range(int(rng.poisson(_EVENTS_A_YEAR * years))):
-            event, sign = list(_HEADLINES)[int(rng.integers(len(_HEADLINES)))]
-            text = _HEADLINES[event, sign].format(company=company, ticker=ticker)
-            rows.append(_headline(f"{ticker}-{number:04d}", ticker, _moment(rng, clock), (event, sign, text)))
-    rng = draws.rng("text", "market")
+            fitting = stories[_SIGNS[int(rng.integers(len(_SIGNS)))]]
+            story = fitting[int(words.integers(len(fitting)))]
+            told = worded(story, f"{company} ({ticker})", words)
+            rows.append(_headline(f"{ticker}-{number:04d}", ticker, _moment(rng, clock), (story, *told)))
+    rng, words = draws.rng("text", "market"), draws.rng("wording", "market")
     for number in range(int(rng.poisson(_EVENTS_A_YEAR * years))):
-        note = _MARKET_NOTES[int(rng.integers(len(_MARKET_NOTES)))]
-        rows.append(_headline(f"MARKET-{number:04d}", "", _moment(rng, clock), ("note", 0, note)))
-    table = pd.DataFrame(rows, columns=["doc_id", "ticker", "published_at", "event", "sign", "text"])
+        story = MARKET_NOTES[int(rng.integers(len(MARKET_NOTES)))]
+        rows.append(_headline(f"MARKET-{number:04d}", "", _moment(rng, clock), (story, *worded(story, "", words))))
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
     table["published_at"] = pd.DatetimeIndex(table["published_at"]).as_unit("ns")
     table = table.sort_values(["published_at", "doc_id"], kind="stable").reset_index(drop=True)
     first = first_session_after(table["published_at"].dt.tz_localize(None).to_numpy(), clock.opens_at)
@@ -85,9 +80,10 @@ def text_effects(table: pd.DataFrame, tickers: list[str], n_sessions: int) -> Te
     return TextEffects(gap, drift)
 
 
-def _headline(doc_id: str, ticker: str, moment: pd.Timestamp, what: tuple[str, int, str]) -> dict[str, object]:
-    event, sign, text = what
-    return {"doc_id": doc_id, "ticker": ticker, "published_at": moment, "event": event, "sign": sign, "text": text}
+def _headline(doc_id: str, ticker: str, moment: pd.Timestamp, told: tuple[Story, str, int]) -> dict[str, object]:
+    story, text, wording = told
+    values = (doc_id, ticker, moment, story.event_type, story.event, story.sign, wording, text)
+    return dict(zip(_COLUMNS, values, strict=True))
 
 
 def _moment(rng: np.random.Generator, clock: Sessions) -> pd.Timestamp:
