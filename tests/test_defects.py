@@ -18,6 +18,9 @@ import pytest
 
 TESTS = Path(__file__).parent
 RISK, MARKET = "modules/risk", "market"
+TEXT = f"{MARKET}/test_text_faults.py"
+QUALITATIVE = "modules/analysts/test_qualitative_faults.py"
+SENTIMENT, NEWS = "modules/analysts/test_sentiment_faults.py", "modules/analysts/test_news_faults.py"
 
 PLANTED: dict[str, tuple[str, str]] = {
     "D-VOL-01": (f"{RISK}/test_volatility_faults.py", "test_d_vol_01_a_constant_garch_is_found"),
@@ -73,6 +76,28 @@ PLANTED: dict[str, tuple[str, str]] = {
         f"{RISK}/test_position_sizing_faults.py",
         "test_d_pos_06_two_hundred_and_fifty_times_equity_is_found",
     ),
+    "D-TXT-01": (TEXT, "test_d_txt_01_a_filing_of_half_past_five_is_not_known_on_its_filing_date"),
+    "D-TXT-02": (TEXT, "test_d_txt_02_no_filing_is_drawn_by_a_quota_of_later_years"),
+    "D-TXT-03": (TEXT, "test_d_txt_03_a_ticker_that_another_issuer_took_is_not_joined_to_it"),
+    "D-SYN-01": (QUALITATIVE, "test_d_syn_01_a_target_that_is_a_formula_of_the_inputs_is_found"),
+    "D-SYN-02": (QUALITATIVE, "test_d_syn_02_answers_that_know_their_own_day_are_refused"),
+    "D-QUA-01": (QUALITATIVE, "test_d_qua_01_a_row_that_depends_on_the_other_rows_is_found"),
+    "D-QUA-02": (QUALITATIVE, "test_d_qua_02_a_count_that_grows_with_length_is_found"),
+    "D-QUA-04": (QUALITATIVE, "test_d_qua_04_a_sale_on_risk_alone_is_found"),
+    "D-QUA-03": (TEXT, "test_d_qua_03_filings_of_a_weekend_are_not_lost_nor_those_of_the_evening_early"),
+    "D-LAB-03": (TEXT, "test_d_lab_03_a_label_starts_at_a_price_that_the_reader_could_reach"),
+    "D-LAB-01": (SENTIMENT, "test_d_lab_01_thresholds_from_outcomes_beyond_the_purge_are_found"),
+    "D-LAB-02": (SENTIMENT, "test_d_lab_02_a_label_copied_to_every_chunk_is_found"),
+    "D-LAB-04": (SENTIMENT, "test_d_lab_04_a_label_in_a_table_of_answers_is_refused"),
+    "D-SENT-01": (SENTIMENT, "test_d_sent_01_a_calendar_year_among_the_inputs_is_found"),
+    "D-SENT-02": (SENTIMENT, "test_d_sent_02_a_measure_that_holds_the_loss_weights_is_found"),
+    "D-SENT-03": (SENTIMENT, "test_d_sent_03_a_magnitude_before_its_link_is_refused"),
+    "D-SENT-04": (SENTIMENT, "test_d_sent_04_options_of_the_explanation_reach_it"),
+    "D-SENT-05": (SENTIMENT, "test_d_sent_05_a_seed_that_counts_the_trials_is_found"),
+    "D-NEWS-01": (NEWS, "test_d_news_01_a_document_without_an_outcome_is_answered"),
+    "D-NEWS-02": (NEWS, "test_d_news_02_unimportance_is_not_told_as_uncertainty"),
+    "D-NEWS-03": (NEWS, "test_d_news_03_a_measure_that_holds_the_loss_weights_is_found"),
+    "D-NEWS-04": (NEWS, "test_d_news_04_an_importance_that_was_never_put_right_is_found"),
     "D-MAC-01": (f"{MARKET}/test_macro.py", "test_d_mac_01_a_rule_earlier_than_the_release_is_refused"),
     "D-MAC-02": (f"{MARKET}/test_macro.py", "test_d_mac_02_recession_dates_never_become_a_column"),
     "D-MAC-03": (f"{MARKET}/test_macro.py", "test_d_mac_03_features_see_no_future_and_a_back_fill_is_caught"),
@@ -87,10 +112,12 @@ PLANTED: dict[str, tuple[str, str]] = {
     "D-LIQ-03": (f"{RISK}/test_liquidity.py", "test_d_liq_03_every_member_is_answered_or_named_as_unknown"),
     "D-LIQ-04": (f"{RISK}/test_liquidity.py", "test_d_liq_04_slippage_is_a_fraction_of_price"),
 }
-SIZES = {"VOL": 5, "VAR": 3, "DRW": 3, "STM": 8, "REG": 9, "GRA": 4, "POS": 6, "MAC": 6, "LIQ": 4}  # of the register
+# Of the register, by family.
+SIZES = {"VOL": 5, "VAR": 3, "DRW": 3, "STM": 8, "REG": 9, "GRA": 4, "POS": 6, "MAC": 6, "LIQ": 4, "TXT": 3}
+SIZES |= {"LAB": 4, "SENT": 5, "NEWS": 4, "SYN": 2, "QUA": 4}
 ANALYTIC = tuple(f"D-LIQ-0{number}" for number in range(1, 5))  # by their truth alone, without a faulty twin
 BY_PARAMETER = ("D-VOL-03",)  # fault and twin are the parameters of one test
-IN_NAME = re.compile(r"d_([a-z]{3})_(\d{2})(?=_|$)")
+IN_NAME = re.compile(r"d_([a-z]{3,4})_(\d{2})(?=_|$)")
 
 
 @cache
@@ -135,7 +162,7 @@ def test_no_test_bears_a_number_that_the_register_does_not_have() -> None:
         for path in sorted(TESTS.rglob("test_*.py"))
         for name in functions_of(path)
         for defect in numbered(name)
-        if defect[2:5] in SIZES and defect not in PLANTED
+        if defect.split("-")[1] in SIZES and defect not in PLANTED
     }
     assert strange == set()
 

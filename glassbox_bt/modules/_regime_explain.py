@@ -2,8 +2,7 @@
 
 * `edges`: the strongest learned edges of a day. `difference`: what changed in them since the previous snapshot.
 * `gradients`: integrated gradients of the log chance of the most likely regime by the market's inputs, from the train mean.
-* `what_ifs`: macro neutralised, names shuffled, and the market half as volatile again. Text cannot be neutralised: it is not
-  read (`TEXT_NOTE`).
+* `what_ifs`: macro neutralised, text neutralised where it is heard, names shuffled, and the market half as volatile again.
 """
 
 from __future__ import annotations
@@ -145,6 +144,7 @@ class RegimeExplainer:
         before = self._trouble(panel)
         changed = {
             "macro series at their train means": _without_macro(panel, self.model),
+            **({} if self.fitted.text_scaler is None else {"nothing written": _without_words(panel)}),
             "names shuffled": _shuffled(panel, rng),
             "the market half as volatile again": _louder(panel),
         }
@@ -161,7 +161,7 @@ class RegimeExplainer:
     def _rows(self, days: IntArray) -> RegimeRows:
         panel = self.panel.picked(days)
         n_names = -(-int(panel.node.sum(axis=1).max()) // DAYS) * DAYS
-        state = self.model.today(panel).state
+        state = self.fitted.seen(panel)
         return RegimeRows(panel, DayGraphs.of(panel), np.arange(len(days)), self.fitted.node_scaler, state, n_names, {})
 
     def _weights(self, day: int) -> tuple[IntArray, FloatArray]:
@@ -201,6 +201,15 @@ def _without_macro(panel: Panel, model: RegimeModel) -> Panel:
     state[:, N_MARKET:] = np.where(np.isfinite(state[:, N_MARKET:]), model.scaler.mean[N_MARKET:], np.nan)
     measures[:, [CREDIT, INVERTED]] = np.nan
     return replace(panel, state=state, measures=measures)
+
+
+def _without_words(panel: Panel) -> Panel:
+    """As if nothing had been written; embeddings carry what was said of names behind their own columns."""
+    width = panel.text.market.shape[1]
+    silent = panel.without_text(width)
+    embedding = panel.embedding.copy()
+    embedding[..., -width:] = silent.text.names
+    return replace(silent, embedding=embedding)
 
 
 def _shuffled(panel: Panel, rng: np.random.Generator) -> Panel:

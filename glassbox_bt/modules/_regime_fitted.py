@@ -16,10 +16,11 @@ from glassbox_bt.modules._attribution import per_row
 from glassbox_bt.modules._contagion_calibration import Calibration, fit_calibration, log_odds
 from glassbox_bt.modules._regime_calibration import RegimeMap, fit_map
 from glassbox_bt.modules._regime_explain import RegimeExplainer, words_of
-from glassbox_bt.modules._regime_inputs import TEXT_NOTE, Look, Panel, Variant
+from glassbox_bt.modules._regime_inputs import Look, Panel, Variant
 from glassbox_bt.modules._regime_model import RIVALS, RegimeModel, Today, chances_of
 from glassbox_bt.modules._regime_network import PROPERTIES, RegimeNetwork
 from glassbox_bt.modules._regime_rows import DayGraphs, Said, ask
+from glassbox_bt.modules._regime_text import TEXT_NOTE
 from glassbox_bt.modules._training import weights_of
 from glassbox_bt.modules.base import ModuleState, answers_of, rounded
 from glassbox_bt.types import Answers, AnyArray, FloatArray, Reason, StrArray
@@ -63,6 +64,7 @@ class FittedRegime:
 
     ``model`` is None where there was too little to learn from: such a fit abstains on every day, with ``why`` as its reason.
     ``speaks`` is 1 for the residuals (chances of the regimes, chance of a change) that beat their anchor on the hold-out.
+    ``text_scaler`` is that of the market's text, None where the network hears no text; ``text`` says why.
     """
 
     look: Look
@@ -74,6 +76,8 @@ class FittedRegime:
     maps: tuple[RegimeMap, RegimeMap] = field(default_factory=lambda: (RegimeMap.identity(), RegimeMap.identity()))
     change_maps: tuple[Calibration, ...] = ()  # of the answer and of the anchor
     speaks: tuple[float, float] = (1.0, 1.0)
+    text_scaler: Standardiser | None = None
+    text: str = TEXT_NOTE
     name: ClassVar[str] = "regime"
 
     @property
@@ -83,8 +87,23 @@ class FittedRegime:
 
     def said(self, panel: Panel) -> Said:
         """The network's residuals; none without it, and then the graph is the measured one."""
-        model = _of(self.model)
-        return ask(self.network, panel, DayGraphs.of(panel), self.node_scaler, model.today(panel).state)
+        return ask(self.network, panel, DayGraphs.of(panel), self.node_scaler, self.seen(panel))
+
+    def panel(self, span: Span) -> Panel:
+        """The days of a span as the network sees them."""
+        panel = Panel.of(span, self.look)
+        if self.text_scaler is None:
+            return panel
+        if panel.text.market.shape[1] == 0:  # nothing was written, so nothing is known of it
+            panel = panel.without_text(len(self.text_scaler.mean))
+        return panel.with_text
+
+    def seen(self, panel: Panel) -> FloatArray:
+        """What the network sees of the market, (n_days, k): its state and, where it hears text, the market's text."""
+        state = _of(self.model).today(panel).state
+        if self.text_scaler is None:
+            return state
+        return np.column_stack([state, self.text_scaler.pairs(panel.text.market)])
 
     def base(self, today: Today) -> tuple[FloatArray, FloatArray]:
         """Logs of the chances (n_days, 4) and log-odds of a change (n_days,) that the residuals are added to."""
@@ -117,7 +136,7 @@ class FittedRegime:
         * ``prob_*_<rival>``: what simple rivals say of the same 20 sessions; ``wild_state_probability`` is the filtered
           probability of the wilder of two states. ``market_*`` and ``graph_*_30d``: today's measures.
         """
-        panel = Panel.of(span, self.look)
+        panel = self.panel(span)
         if self.model is None:
             codes = np.where(panel.codes == Reason.KNOWN, np.int8(self.why), panel.codes)
             nothing = np.full(codes.shape, np.nan)
@@ -207,7 +226,7 @@ class FittedRegime:
         """Chances, today's state and the input that moves the most likely regime most; one text a day."""
         if self.model is None or not answers.known.any():
             return per_row(answers, lambda _day, _asset: "")
-        panel = Panel.of(span, self.look)
+        panel = self.panel(span)
         shares = self.model.logit.shares(self.model.today(panel).plain)
         told = {name: per_day(answers, name) for name in answers.outputs}
         texts: dict[int, str] = {}
@@ -221,7 +240,7 @@ class FittedRegime:
 
     def explainer(self, span: Span, answers: Answers) -> RegimeExplainer:
         """Edges, graph differences, gradients and what-ifs of the days of a span."""
-        panel = Panel.of(span, self.look)
+        panel = self.panel(span)
         return RegimeExplainer.of(self, panel, tuple(span.tickers[place] for place in panel.order), answers)
 
     def state(self) -> ModuleState:
@@ -230,7 +249,7 @@ class FittedRegime:
             "why": int(self.why),
             "missing_clauses": list(self.missing_clauses),
         }
-        facts["text"] = TEXT_NOTE
+        facts["text"] = self.text
         if self.model is None:
             return ModuleState({"silent": np.zeros(1)}, facts)
         arrays = {**self.model.arrays(), "speaks": np.array(self.speaks)}
@@ -239,6 +258,8 @@ class FittedRegime:
         if self.network is not None and self.node_scaler is not None:
             arrays |= {f"weight/{name}": one for name, one in weights_of(self.network).items()}
             arrays |= self.node_scaler.arrays("node_scaler")
+        if self.text_scaler is not None:
+            arrays |= self.text_scaler.arrays("text_scaler")
         return ModuleState(arrays, facts)
 
     @classmethod
@@ -248,8 +269,9 @@ class FittedRegime:
         """What `state` wrote, around a network that already has its weights."""
         variant: Variant = facts["variant"]  # type: ignore[assignment]
         why = Reason(int(facts["why"]))  # type: ignore[call-overload]
+        text = str(facts["text"])
         if "base" not in arrays:
-            return cls(look, variant, None, why)
+            return cls(look, variant, None, why, text=text)
         speaks = arrays["speaks"]
         return cls(
             look=look,
@@ -260,6 +282,8 @@ class FittedRegime:
             maps=(RegimeMap.restore(arrays, "map.0"), RegimeMap.restore(arrays, "map.1")),
             change_maps=tuple(Calibration.restore(arrays, f"change_map.{number}", "platt") for number in (0, 1)),
             speaks=(float(speaks[0]), float(speaks[1])),
+            text_scaler=Standardiser.restore(arrays, "text_scaler") if "text_scaler.mean" in arrays else None,
+            text=text,
         )
 
 

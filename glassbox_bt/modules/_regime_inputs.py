@@ -2,8 +2,8 @@
 
 The state is daily. The graph rests on the latest snapshot, dated by the end of its window (D-GRA-01) and counted from the
 first session of the market, so that a new split goes on with the last snapshot of the old one (D-REG-09). Names stand in
-the order of their tickers; embeddings are read by day and name, never by a position that a filter moved (D-REG-05). There
-are no text embeddings to read yet, so the text block is left out whole (D-REG-04 asks for that under 30 % coverage).
+the order of their tickers; embeddings are read by day and name, never by a position that a filter moved (D-REG-05). What was
+written about names stands beside (`_regime_text`); whether the network hears it depends on its coverage in train (D-REG-04).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from glassbox_bt.errors import PlanError
 from glassbox_bt.market.graph import GraphRule, correlations
 from glassbox_bt.market.regime_labels import MEASURES
 from glassbox_bt.market.view import Span
+from glassbox_bt.modules._regime_text import TEXT_READ, TextBlock
 from glassbox_bt.modules.base import reasons
 from glassbox_bt.modules.names import name_codes
 from glassbox_bt.types import BoolArray, Float32Array, FloatArray, IntArray, Read, Reason
 
-__all__ = ["FREEDOM", "MACRO", "PLAIN", "STATE_WORDS", "TEXT_NOTE", "Look", "Panel", "Variant"]
+__all__ = ["FREEDOM", "MACRO", "PLAIN", "STATE_WORDS", "Look", "Panel", "Variant"]
 
 Variant = Literal["anchored", "anchor", "network"]
 RETURNS, MARKET, EMBEDDING = "log_return_1d", "benchmark_log_return_1d", "temporal_encoder.embedding"
-TEXT_NOTE = "The text block is left out: no text module answers, so text covers 0 % of the names and 30 % are needed."
 YEAR = 252
 BESIDE = ("market_vol_5d", "market_vol_252d")
 PLAIN = 11  # inputs of the anchor, the first of `STATE_WORDS`
@@ -87,11 +87,14 @@ class Look:
         Names at most in a graph; above, those with the smallest ticker codes, which no market event moves.
     embeds : bool
         Whether names need an embedding: all variants but the anchor.
+    text : bool
+        Whether text is read.
     """
 
     min_names: int
     most_names: int
     embeds: bool
+    text: bool = False
 
     def __post_init__(self) -> None:
         if self.min_names < 2 or self.most_names < self.min_names:
@@ -109,7 +112,7 @@ class Look:
         """A snapshot is up to a stride old; the rest is today's, but for the year that the switching model filters."""
         days = (Read(name) for name in dict.fromkeys((*MEASURES, *BESIDE, *MACRO)))
         graph = (Read(RETURNS, self.rule.window + self.rule.stride), Read(MARKET, YEAR))
-        return (*days, *graph, *((Read(EMBEDDING),) if self.embeds else ()))
+        return (*days, *graph, *((Read(EMBEDDING),) if self.embeds else ()), *((TEXT_READ,) if self.text else ()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +137,8 @@ class Panel:
         Log returns by row and name.
     embedding : Float32Array
         (n_days, n_assets, width), NaN where unknown; width 0 without an encoder.
+    text : TextBlock
+        What was written in the month up to each day.
     node : BoolArray
         Names in the graph of each day, (n_days, n_assets).
     codes : NDArray[np.int8]
@@ -150,6 +155,7 @@ class Panel:
     market: FloatArray
     returns: FloatArray
     embedding: Float32Array
+    text: TextBlock
     node: BoolArray
     codes: NDArray[np.int8]
 
@@ -180,6 +186,7 @@ class Panel:
             market=np.asarray(span.windows(MARKET, YEAR), dtype=np.float64),
             returns=returns,
             embedding=embedding,
+            text=TextBlock.of(span, order) if look.text else TextBlock.nothing(len(span), len(order)),
             node=node,
             codes=restored,
         )
@@ -190,7 +197,20 @@ class Panel:
     def picked(self, days: IntArray) -> Panel:
         """The same names on some of the days."""
         by_day = ("days", "at", "measures", "state", "vix", "market", "embedding", "node", "codes")
-        return replace(self, **{name: getattr(self, name)[days] for name in by_day})
+        text = TextBlock(self.text.names[days], self.text.market[days])
+        return replace(self, text=text, **{name: getattr(self, name)[days] for name in by_day})
+
+    def without_text(self, width: int) -> Panel:
+        """The same days as if a text module answered and nothing had been written."""
+        names = np.full((*self.node.shape, width), np.nan, dtype=np.float32)
+        market = np.full((len(self), width), np.nan)
+        names[..., -1], market[:, -1] = 0.0, 0.0
+        return replace(self, text=TextBlock(names, market))
+
+    @property
+    def with_text(self) -> Panel:
+        """The same days, with what was written about each name behind its embedding; a name without text stays a node."""
+        return replace(self, embedding=np.concatenate([self.embedding, self.text.names], axis=-1))
 
     @property
     def answerable(self) -> BoolArray:

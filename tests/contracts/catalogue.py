@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from glassbox_bt.modules.analysts.news import NewsAnalyst
+from glassbox_bt.modules.analysts.qualitative import QualitativeAnalyst
 from glassbox_bt.modules.analysts.quantitative import QuantitativeAnalyst
+from glassbox_bt.modules.analysts.sentiment import SentimentAnalyst
 from glassbox_bt.modules.analysts.technical import TechnicalAnalyst
 from glassbox_bt.modules.base import Module
 from glassbox_bt.modules.encoders.temporal import TemporalEncoder
+from glassbox_bt.modules.encoders.text import TextEncoder
 from glassbox_bt.modules.fusion import LearnedFusion
 from glassbox_bt.modules.risk.contagion import StemGnnContagion
 from glassbox_bt.modules.risk.cvar import HistoricalCvar
@@ -31,6 +35,12 @@ REGIME: dict[str, Any] = {
     **{"epochs": 2, "batch_size": 32, "learning_rate": 1e-2},
 }
 
+SENTIMENT: dict[str, Any] = {"hidden": 8, "representation": 8, "min_documents": 50, "learning_rate": 1e-2, "batch_size": 128}
+NEWS: dict[str, Any] = {
+    **{"width": 8, "hidden": 8, "narrow": 4, "representation": 8, "most_chunks": 3, "min_documents": 50},
+    **{"batch_size": 64, "learning_rate": 1e-2},
+}
+
 MODULES: tuple[Module, ...] = (
     TemporalEncoder(width=8, layers=1, heads=2, feed_forward=16, epochs=2, learning_rate=1e-3),
     TemporalEncoder(width=8, layers=1, heads=2, feed_forward=16, epochs=1, variant="untrained"),
@@ -41,6 +51,18 @@ MODULES: tuple[Module, ...] = (
     Garch(window=260, min_observed=200, refit_months=3),
     Garch(form="egarch", window=260, min_observed=200, refit_months=6),
     Garch(form="gjr", window=260, min_observed=200, refit_months=6),
+    TextEncoder(engine="hashed-words", components=6),
+    TextEncoder(variant="untrained", components=4),
+    SentimentAnalyst(**SENTIMENT, epochs=3),
+    SentimentAnalyst(**SENTIMENT, variant="anchor"),
+    SentimentAnalyst(**SENTIMENT, variant="network", epochs=3),
+    NewsAnalyst(**NEWS, epochs=3),
+    NewsAnalyst(**NEWS, variant="anchor"),
+    NewsAnalyst(**NEWS, variant="network", epochs=3),
+    QualitativeAnalyst(hidden=8, epochs=3, batch_size=128),
+    QualitativeAnalyst(variant="anchor"),
+    QualitativeAnalyst(variant="network", hidden=8, epochs=3, batch_size=128),
+    QualitativeAnalyst(variant="rule"),
     Drawdown(cell="gru", hidden=4, attention=4, epochs=2, batch_size=128),
     Drawdown(variant="anchor"),
     Drawdown(variant="network", hidden=4, attention=4, epochs=2, batch_size=128),

@@ -14,16 +14,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from glassbox_bt.market.store import AnswerColumn, MarketStore
+from glassbox_bt.market.documents import TextColumn
+from glassbox_bt.market.store import Column, MarketStore
 from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, Module, ModuleState, predict
+from glassbox_bt.modules.stand_ins import Silent
 from glassbox_bt.types import Answers, AnyArray, IntArray, Reason
 from tests.builders import tiny_store
 from tests.contracts.catalogue import MODULES
-from tests.contracts.upstream import upstream
+from tests.contracts.text import TEXT_MODULES, cut_after, poisoned_text, unwritten, with_text
+from tests.contracts.upstream import SILENT, upstream
 
 TRAIN = np.arange(150, 330, dtype=np.int64)
 LATER = np.arange(335, 400, dtype=np.int64)
-LABEL_LIKE = re.compile(r"^(target|true|future|forward|label)_")
+LABEL_LIKE = re.compile(r"^(target|true|future|forward|label|excess)_")
 
 
 def ident(module: Module) -> str:
@@ -37,20 +40,20 @@ each_module = pytest.mark.parametrize("module", MODULES, ids=ident)
 
 @cache
 def market() -> MarketStore:
-    return tiny_store(n_sessions=400, n_assets=6, seed=3)
+    return with_text(tiny_store(n_sessions=400, n_assets=6, seed=3), seed=3)
 
 
 @cache
-def columns(name: str) -> Mapping[str, AnswerColumn]:
+def columns(name: str) -> Mapping[str, Column]:
     reads = [read for one in MODULES if one.name == name for read in one.reads]
-    return upstream(market(), reads, seed=5)
+    return upstream(market(), reads, seed=5, silent=tuple(one for one in SILENT if one not in TEXT_MODULES))
 
 
 def assets() -> IntArray:
     return market().assets_until(0, market().n_sessions - 1)
 
 
-def fit(module: Module, store: MarketStore, answers: Mapping[str, AnswerColumn]) -> Candidate:
+def fit(module: Module, store: MarketStore, answers: Mapping[str, Column]) -> Candidate:
     days = TRAIN if module.learns_from or module.self_supervised else TRAIN[:1]
     train = store.train_view(days, module.reads, module.learns_from, assets(), answers)
     context = FitContext(seed=11, module=module.name, chunk=1, fold=2)
@@ -76,12 +79,22 @@ def ask(module: Module, days: IntArray, order: IntArray | None = None) -> Answer
 def same(one: Answers, other: Answers) -> None:
     np.testing.assert_array_equal(one.known, other.known)
     np.testing.assert_array_equal(one.reason, other.reason)
+    np.testing.assert_array_equal(one.days, other.days)
+    assert (one.rows is None) == (other.rows is None)
+    if one.rows is not None and other.rows is not None:
+        np.testing.assert_array_equal(one.rows, other.rows)
     assert one.outputs.keys() == other.outputs.keys()
     for name, values in one.outputs.items():
         np.testing.assert_array_equal(values, other.outputs[name], err_msg=name)
 
 
 def picked(answers: Answers, rows: Any, order: Any = slice(None)) -> Answers:
+    """The answers of some of the days, by their number among `LATER`; to documents, those that belong to them."""
+    if answers.rows is not None:
+        mine = np.isin(answers.days, LATER[rows])
+        outputs = {name: values[mine] for name, values in answers.outputs.items()}
+        known, reason = answers.known[mine], answers.reason[mine]
+        return Answers(answers.module, answers.days[mine], outputs, known, reason, answers.kind, answers.rows[mine])
     return Answers(
         answers.module,
         answers.days[rows],
@@ -106,7 +119,7 @@ def test_the_shape_of_a_module(module: Module) -> None:
 def test_answers_hold_the_declared_outputs_and_know_something(module: Module) -> None:
     answers = ask(module, LATER)
     assert set(answers.outputs) <= set(module.outputs)
-    if module.name != "news":  # the silent one
+    if not isinstance(module, Silent):
         assert answers.known.any()
     for name, words in getattr(module, "vocabulary", {}).items():
         codes = answers.outputs[name][answers.known]
@@ -155,10 +168,10 @@ def test_one_day_equals_many_days(module: Module) -> None:
     many = ask(module, LATER)
     for row in (0, 7, len(LATER) - 1):
         view = market().view(int(LATER[row]), module.reads, assets(), columns(module.name))
-        one = predict(fitted(module), view)
-        np.testing.assert_array_equal(one.known, many.known[row])
+        one, same_day = predict(fitted(module), view), picked(many, [row])
+        np.testing.assert_array_equal(np.atleast_2d(one.known), np.atleast_2d(same_day.known))
         for name, values in one.outputs.items():
-            np.testing.assert_array_equal(values, many.outputs[name][row], err_msg=name)
+            np.testing.assert_array_equal(values.ravel(), same_day.outputs[name].ravel(), err_msg=name)
 
 
 @each_module
@@ -175,12 +188,15 @@ def test_the_order_of_assets_does_not_matter(module: Module) -> None:
 
 @each_module
 def test_it_abstains_outside_the_universe(module: Module) -> None:
-    if module.name in ("temporal_encoder", "news"):
+    if module.name == "temporal_encoder" or isinstance(module, Silent):
         pytest.skip("the encoder answers every usable row; a silent module says that it is silent")
     member = market().columns["member"].copy()
     member[LATER[0] :, 2] = False
     store = with_columns(market(), {"member": member})
     answers = fitted(module).predict_many(store.span(LATER, module.reads, assets(), columns(module.name)))
+    if module.kind == "document":  # what a text says does not depend on who is in the universe
+        same(answers, ask(module, LATER))
+        return
     assert not answers.known[:, 2].any()
     assert np.all(answers.reason[:, 2] == Reason.NOT_A_MEMBER)
 
@@ -197,13 +213,16 @@ def test_it_abstains_where_its_inputs_are_missing(module: Module) -> None:
             if name != "member" and values.dtype.kind == "f"
         },
     )
-    missing = {
-        name: dataclasses.replace(column, values=silenced(column.values)) for name, column in columns(module.name).items()
-    }
-    answers = fitted(module).predict_many(store.span(LATER, module.reads, assets(), missing))
-    assert not answers.known[:, 0].any()
+    missing = {name: silenced_answer(column) for name, column in columns(module.name).items()}
+    span = unwritten(store, 0).span(LATER, module.reads, assets(), missing)
+    answers = fitted(module).predict_many(span)
+    mine: Any = (slice(None), 0)
+    if module.kind == "document":
+        mine = span.text.asset[span.asked] == 0
+        assert answers.known[~mine].any()
+    assert not answers.known[mine].any()
     for name, values in answers.outputs.items():
-        assert np.isnan(values[:, 0]).all(), name
+        assert np.isnan(values[mine]).all(), name
 
 
 @each_module
@@ -258,10 +277,20 @@ def silenced(values: AnyArray) -> AnyArray:
     return out
 
 
+def silenced_answer(column: Column) -> Column:
+    """Nothing was ever answered about asset 0."""
+    if not isinstance(column, TextColumn):
+        return dataclasses.replace(column, values=silenced(column.values))
+    values = np.array(column.values)
+    values[market().text.frame["asset"].to_numpy()[column.rows] == 0] = np.nan
+    return dataclasses.replace(column, values=values)
+
+
 @cache
 def poisoned_market(last: int) -> MarketStore:
-    """Nonsense in every column, and in every label that is known later than ``last``."""
+    """Nonsense in every column and text after ``last``, and in every label that is known later than it."""
     store = with_columns(market(), {n: nonsense(v, last) for n, v in market().columns.items()})
+    store = cut_after(store, last, body="nobody could have read this by then")
     cut = store.decided_at[last]
     labels = {}
     for name, label in store.labels.items():
@@ -271,8 +300,13 @@ def poisoned_market(last: int) -> MarketStore:
     return dataclasses.replace(store, labels=labels)
 
 
-def poisoned(answers: Mapping[str, AnswerColumn], last: int) -> dict[str, AnswerColumn]:
-    return {name: dataclasses.replace(column, values=nonsense(column.values, last)) for name, column in answers.items()}
+def poisoned(answers: Mapping[str, Column], last: int) -> dict[str, Column]:
+    return {
+        name: poisoned_text(column, poisoned_market(last), last)
+        if isinstance(column, TextColumn)
+        else dataclasses.replace(column, values=nonsense(column.values, last))
+        for name, column in answers.items()
+    }
 
 
 def nonsense(values: AnyArray, last: int) -> AnyArray:

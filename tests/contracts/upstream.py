@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from glassbox_bt.market.documents import PREFIX
 from glassbox_bt.market.store import AnswerColumn, MarketStore
 from glassbox_bt.types import AnyArray, BoolArray, Read
+from tests.contracts.text import TEXT_MODULES, text_answer
 
 __all__ = ["SILENT", "WIDTH", "upstream"]
 
@@ -62,17 +65,20 @@ def upstream(
     seed: int = 0,
     silent: tuple[str, ...] = SILENT,
     warm_up: int = 20,
-) -> dict[str, AnswerColumn]:
-    """An answer for every read that the store itself cannot serve.
+) -> dict[str, Any]:
+    """An answer for every read that the store itself cannot serve; to rows of text for modules that answer documents.
 
     A module knows nothing in its first ``warm_up`` sessions and misses one answer in fifty afterwards; silent modules
     never know. Values follow slowly moving noise, so that neighbouring days resemble each other.
     """
     days = np.arange(store.n_sessions, dtype=np.int64)
     assets = np.arange(store.n_assets, dtype=np.int64)
-    columns: dict[str, AnswerColumn] = {}
-    for column in {read.column for read in reads if read.column not in store.columns}:
+    columns: dict[str, Any] = {}
+    for column in {one.column for one in reads if one.column not in store.columns and not one.column.startswith(PREFIX)}:
         module, _, output = column.partition(".")
+        if module in TEXT_MODULES:
+            columns[column] = text_answer(store, column, seed=seed, silent=module in silent)
+            continue
         known = _known(store, module, seed, warm_up) & (module not in silent)
         values = known.astype(np.float64)
         if output != "known":

@@ -9,6 +9,8 @@
    part of train no longer gains, and are used only where they beat the anchor there (R32).
 5. Chances are put right on outcomes they did not learn from; raw ones and those of the rivals stay beside.
 
+6. What was written about the names and the market in the last month is heard by the network where it covers enough of them.
+
 Fewer than 15 names a day or 250 labelled train days: the module abstains and says why (D-REG-06, R7). Changed from the
 source's MTGNN: days where it has snapshots; the forward target; neighbours as a share of the names (D-REG-08); properties of
 the weights before the cut (D-REG-01); log loss without class weights, which would pull chances away from what comes. The
@@ -39,6 +41,7 @@ from glassbox_bt.modules._regime_inputs import STATE_WORDS, Look, Panel, Variant
 from glassbox_bt.modules._regime_model import RegimeModel
 from glassbox_bt.modules._regime_network import RegimeNetwork, RegimeSizes, regime_loss
 from glassbox_bt.modules._regime_rows import DAYS, DayGraphs, RegimeRows
+from glassbox_bt.modules._regime_text import ANCHOR_NOTE, ENOUGH
 from glassbox_bt.modules._training import Schedule, Training, holdout_split, network_from, train_network
 from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, Kind, Read, Reason
@@ -66,6 +69,8 @@ class MtgnnRegime:
         In [0, 1).
     penalty : float
         Of the anchor's logits, per row.
+    text : bool
+        Whether the network hears what was written in the last month, where that covers over 30 % of its names (D-REG-04).
     holdout_share : float
         Last part of train, purged by the horizon, that stops training, calibrates, and lets residuals earn their place.
     epochs, batch_size, learning_rate, weight_decay, clip, patience, warmup_share, rows_share
@@ -83,6 +88,7 @@ class MtgnnRegime:
     fewest_neighbours: int = 5
     dropout: float = 0.2
     penalty: float = 0.03
+    text: bool = True
     holdout_share: float = 0.15
     epochs: int = 80
     batch_size: int = 32
@@ -124,7 +130,8 @@ class MtgnnRegime:
     @property
     def look(self) -> Look:
         """How much it needs to see."""
-        return Look(min_names=self.min_names, most_names=self.most_names, embeds=self.variant != "anchor")
+        embeds = self.variant != "anchor"
+        return Look(min_names=self.min_names, most_names=self.most_names, embeds=embeds, text=self.text and embeds)
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -159,11 +166,14 @@ class MtgnnRegime:
         bare = FittedRegime(self.look, "anchor", model)
         if self.variant == "anchor":
             return (judged(bare, parts, None),)
+        hearing, parts = self._hearing(bare, parts)
+        panel = parts.panel
         scaler = Standardiser.fit(panel.embedding[parts.fitting][panel.node[parts.fitting]])
-        start = replace(bare, variant=self.variant, node_scaler=scaler)
+        start = replace(hearing, variant=self.variant, node_scaler=scaler)
         training = self._train(start, parts, ctx)
-        whole = replace(start, network=self._filled(training.best, _width(scaler)))
-        return judged(whole, parts, training), judged(bare, parts, None)
+        whole = replace(start, network=self._filled(training.best, start))
+        alone = replace(bare, text=hearing.text if hearing.text_scaler is None else ANCHOR_NOTE)
+        return judged(whole, parts, training), judged(alone, parts, None)
 
     def select(
         self,
@@ -180,15 +190,18 @@ class MtgnnRegime:
     def restore(self, state: ModuleState) -> FittedRegime:
         """Rebuild a fit; its answers are the same bit for bit."""
         weights = {k.removeprefix("weight/"): v for k, v in state.arrays.items() if k.startswith("weight/")}
-        network = self._filled(weights, state.arrays["node_scaler.mean"].shape[0]) if weights else None
-        return FittedRegime.restore(self.look, network, state.arrays, state.facts)
+        bare = FittedRegime.restore(self.look, None, state.arrays, state.facts)
+        if not weights:
+            return bare
+        bare = replace(bare, node_scaler=Standardiser.restore(state.arrays, "node_scaler"))
+        return replace(bare, network=self._filled(weights, bare))
 
-    def network(self, width: int) -> RegimeNetwork:
-        """The untrained network for embeddings of a width."""
+    def network(self, width: int, text: int = 0) -> RegimeNetwork:
+        """The untrained network for embeddings of a width, and for as many inputs of the market's text."""
         return RegimeNetwork(
             RegimeSizes(
                 width=width,
-                state=2 * len(STATE_WORDS) + len(REGIMES),
+                state=2 * len(STATE_WORDS) + len(REGIMES) + text,
                 node=self.node,
                 graph=self.graph,
                 classifier=self.classifier,
@@ -202,8 +215,21 @@ class MtgnnRegime:
     def _silent(self, reason: Reason, why: str) -> Candidate:
         return Candidate(self.variant, FittedRegime(self.look, self.variant, None, reason), (), {"silent": why})
 
-    def _filled(self, weights: Mapping[str, AnyArray], width: int) -> RegimeNetwork:
-        network = network_from(self.network(width), weights)
+    def _hearing(self, bare: FittedRegime, parts: Parts) -> tuple[FittedRegime, Parts]:
+        """Where text covers enough names of the days that are learned from, it is heard."""
+        panel = parts.panel
+        if not panel.text.market.shape[1]:
+            return bare, parts
+        share = panel.text.coverage(panel.node & parts.fitting[:, None])
+        told = f"text covers {share:.0%} of the names on the days that were learned from, and over {ENOUGH:.0%} are needed."
+        if share <= ENOUGH:
+            return replace(bare, text=f"The text block is left out: {told}"), parts
+        scaler = Standardiser.fit(panel.text.market[parts.fitting])
+        hearing = replace(bare, text_scaler=scaler, text=f"The text block is heard: {told}")
+        return hearing, replace(parts, panel=panel.with_text)
+
+    def _filled(self, weights: Mapping[str, AnyArray], fitted: FittedRegime) -> RegimeNetwork:
+        network = network_from(self.network(*_widths(fitted)), weights)
         assert isinstance(network, RegimeNetwork)
         return network
 
@@ -213,17 +239,20 @@ class MtgnnRegime:
         today = model.today(panel)
         logs, odds = start.base(today)
         extras = {"anchor": logs, "anchor_change": odds, "regime": parts.wanted, "changed": parts.changed}
+        seen = start.seen(panel)
         graphs, n_names = DayGraphs.of(panel), -(-int(panel.node.sum(axis=1).max()) // DAYS) * DAYS
         sources = [
-            RegimeRows(panel, graphs, np.flatnonzero(rows), scaler, today.state, n_names, extras)
+            RegimeRows(panel, graphs, np.flatnonzero(rows), scaler, seen, n_names, extras)
             for rows in (parts.fitting, parts.held_out)
         ]
-        width = _width(scaler)
-        return train_network(lambda: self.network(width), regime_loss, sources[0], sources[1], self.schedule, ctx)
+        return train_network(lambda: self.network(*_widths(start)), regime_loss, sources[0], sources[1], self.schedule, ctx)
 
 
-def _width(scaler: Standardiser) -> int:
-    return int(scaler.mean.shape[0])
+def _widths(fitted: FittedRegime) -> tuple[int, int]:
+    """Inputs of a name, and of the market's text as (value, known) pairs."""
+    assert fitted.node_scaler is not None
+    text = 0 if fitted.text_scaler is None else 2 * int(fitted.text_scaler.mean.shape[0])
+    return int(fitted.node_scaler.mean.shape[0]), text
 
 
 def _outcomes(train: TrainView, panel: Panel, rule: RegimeRule) -> tuple[FloatArray, FloatArray]:

@@ -12,10 +12,11 @@ from glassbox_bt.market.regime_labels import REGIME_LABELS, REGIMES
 from glassbox_bt.modules._regime_anchor import Blend, RegimeLogit, StateTable, base_rates, vix_states
 from glassbox_bt.modules._regime_calibration import RegimeMap, fit_map
 from glassbox_bt.modules._regime_fitted import CHANCES, OUTPUTS, per_day
-from glassbox_bt.modules._regime_inputs import STATE_WORDS, TEXT_NOTE
+from glassbox_bt.modules._regime_inputs import STATE_WORDS
 from glassbox_bt.modules._regime_model import RIVALS
 from glassbox_bt.modules._regime_network import PROPERTIES
 from glassbox_bt.modules._regime_switching import fit_switching
+from glassbox_bt.modules._regime_text import TEXT_NOTE
 from glassbox_bt.modules.base import predict
 from glassbox_bt.modules.risk.regime import MtgnnRegime
 from glassbox_bt.types import Answers, FloatArray, Reason
@@ -207,7 +208,7 @@ def test_recalibration_leaves_raw_chances_alone_r5() -> None:
 
 def test_the_table_and_its_words() -> None:
     span, answers = span_of(tiny(), MODULE), answered(fitted())
-    table = answers_table(MODULE, span, answers, fitted().explain(span, answers))
+    table = answers_table(MODULE, span, answers, fitted().explain(span, answers), tiny())
     first = table[table["known"]].iloc[0]
     assert first["regime_label"] in REGIMES
     assert first["nowcast_regime"] in REGIMES
