@@ -67,7 +67,8 @@ class Groups:
 
     def count(self, of: FloatArray | IntArray) -> FloatArray:
         """Sum over the events of each cell, undecayed, (n_groups,)."""
-        return np.bincount(self.group, np.asarray(of, dtype=np.float64)[self.event], minlength=len(self))
+        sums = np.bincount(self.group, np.asarray(of, dtype=np.float64)[self.event], minlength=len(self))
+        return np.asarray(sums, dtype=np.float64)
 
     def largest(self, of: FloatArray) -> FloatArray:
         """The largest finite value among the events of each cell, NaN without one, (n_groups,)."""
@@ -97,7 +98,8 @@ def weighed_mean(groups: Groups, values: FloatArray, weight: FloatArray | None =
     there = np.isfinite(own)
     total = np.bincount(groups.group[there], share[there], minlength=len(groups))
     summed = np.bincount(groups.group[there], share[there] * own[there], minlength=len(groups))
-    return np.divide(summed, total, out=np.full(len(groups), np.nan), where=total > 0.0)
+    mean: FloatArray = np.divide(summed, total, out=np.full(len(groups), np.nan), where=total > 0.0)
+    return mean
 
 
 def day_inputs(events: Events, groups: Groups) -> FloatArray:

@@ -143,7 +143,8 @@ def _pooled(values: AnyArray, document: IntArray, words: FloatArray, n_events: i
     there = np.isfinite(values)
     weight = np.bincount(document[there], words[there], minlength=n_events)
     total = np.bincount(document[there], words[there] * values[there], minlength=n_events)
-    return np.divide(total, weight, out=np.full(n_events, np.nan), where=weight > 0.0)
+    pooled: FloatArray = np.divide(total, weight, out=np.full(n_events, np.nan), where=weight > 0.0)
+    return pooled
 
 
 def _first(values: AnyArray, document: IntArray, words: FloatArray, n_events: int) -> FloatArray:  # noqa: ARG001

@@ -86,7 +86,7 @@ class Yardstick:
 
     def side(self, realised: Realised) -> FloatArray:
         """1 where the excess return beats the median of train, else 0."""
-        return (realised.excess > self.bars[0]).astype(np.float64)
+        return np.asarray(realised.excess > self.bars[0], dtype=np.float64)
 
     def trouble(self, realised: Realised) -> FloatArray:
         """1 where the fall or the rise in volatility reaches its bar, else 0; NaN ratios are no spike."""

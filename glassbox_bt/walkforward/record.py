@@ -133,8 +133,8 @@ def _text_engines(run: Path, records: Sequence[ChunkRecord]) -> tuple[list[dict[
         engines.append({"chunk": number, "stamp": stamp, **facts})
         if stamp == "knowledge_contaminated":
             stamps.append(
-                f"chunk {number}: the text engine {facts['engine']} may have learned from text up to {cutoff}, so it may know "
-                f"how things went in its test days, {first} to {last} (knowledge_contaminated)."
+                f"chunk {number}: the text engine {facts['engine']} may have learned from text up to {cutoff}, so it may "
+                f"know how things went in its test days, {first} to {last} (knowledge_contaminated)."
             )
         elif stamp == "unknown":
             stamps.append(
