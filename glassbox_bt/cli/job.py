@@ -130,6 +130,7 @@ def _run_stages(plan: Plan, market: Market, manifest: Manifest, settings: JobSet
     from glassbox_bt import backtest
     from glassbox_bt.audits import AuditSettings, run_audits
     from glassbox_bt.evaluation import evaluate
+    from glassbox_bt.evaluation.text_examples import write_text_examples
     from glassbox_bt.reporting import write_overview, write_tearsheets
 
     run, timings = manifest.run, list[dict[str, Any]]()
@@ -141,6 +142,7 @@ def _run_stages(plan: Plan, market: Market, manifest: Manifest, settings: JobSet
     with _timed(timings, "evaluate"):
         progress("evaluating", 0.0)
         evaluate(run)
+        write_text_examples(run, manifest.content, plan, progress)
     manifest = _again(manifest)
     if settings.audits:
         with _timed(timings, "audits"):
@@ -213,7 +215,7 @@ def _outputs(run: Path) -> list[Path]:
     patterns = (
         *("*.parquet", "*.json", "portfolio/*.parquet", "modules/*/*.parquet", "evaluation/*.parquet"),
         *("models/*/*/frozen.*", "models/*/*/selection.json"),
-        *("ablations/*.parquet", "ablations/*.json", "audits/*.json", "report/chapter/**/*"),
+        *("ablations/*.parquet", "ablations/*.json", "audits/*.json", "xai/*.json", "report/chapter/**/*"),
     )
     named = [path for pattern in patterns for path in run.glob(pattern) if path.is_file() and not path.name.startswith(".")]
     return [*(path for path in named if path.name != "manifest.json"), run / REPORT]

@@ -31,7 +31,7 @@ from glassbox_bt.evaluation.sharpe import n_trials, sharpe_tests
 from glassbox_bt.evaluation.signals import rank_ics, signal_claims, signal_rows
 from glassbox_bt.evaluation.tail_contests import tail_contest_rows
 from glassbox_bt.evaluation.text_contests import text_contest_rows
-from glassbox_bt.evaluation.text_controls import text_control_rows
+from glassbox_bt.evaluation.text_controls import text_control_rows, word_list_scores
 from glassbox_bt.evaluation.text_coverage import text_coverage
 from glassbox_bt.evaluation.var_backtests import (
     exceedance_rows,
@@ -86,7 +86,7 @@ def statistics_of(run: Path, manifest: Mapping[str, Any]) -> Statistics:
             *calibration_claims(told, settings.level),
         ],
         **_risk(run, manifest, books, outcomes),
-        "text_controls": text_control_rows(run, outcomes, settings.level),
+        "text_controls": text_control_rows(run, outcomes, settings.level, word_list_scores(run, manifest)),
         "text_coverage": text_coverage(run, manifest),
         "text_contests": text_contest_rows(run, outcomes, settings.level),
     }

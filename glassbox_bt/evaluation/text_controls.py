@@ -1,8 +1,11 @@
-"""What the text branch adds: its score as it is, on text of other names, and on text read a session late.
+"""What the text branch adds: its score as it is, on text of other names, on text read a session late, and a word list's.
 
 For each of these the daily rank correlation of the qualitative score with what came, on the days that have one; and the
 difference to the branch as it is, day by day, on the days that both have. Intervals are those of `dayblocks`. What each does
 to the portfolio stands with the other ablations (set ``text``), under the same names.
+
+The word list is the mean sentiment of news about a name over seven days by fixed patterns of words (`market.events`), on the
+rows that the branch knows. It learned nothing, so it cannot know what a language model may have read since (D-FIN-01).
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from glassbox_bt.evaluation.books import POOLED
 from glassbox_bt.evaluation.dayblocks import day_mean
 from glassbox_bt.evaluation.forecasts import daily_rank_ics
 
-__all__ = ["AS_IT_IS", "TEXT_OUTCOMES", "text_control_rows"]
+__all__ = ["AS_IT_IS", "TEXT_OUTCOMES", "WORD_LIST", "text_control_rows", "word_list_scores"]
 
 AS_IT_IS = "as it came"
+WORD_LIST = "word list"
+WORDS = "event.news_sentiment_mean_7d"
 SCORE = "qualitative_score"
 TEXT_OUTCOMES: Mapping[str, int] = {  # name to horizon in sessions; the first is what the score was made for
     "forward_excess_log_return_10d": 10,
@@ -30,11 +35,20 @@ TEXT_OUTCOMES: Mapping[str, int] = {  # name to horizon in sessions; the first i
 }
 
 
-def text_control_rows(run: Path, outcomes: Mapping[int, pd.DataFrame], level: float) -> list[dict[str, Any]]:
-    """Rows by text (as it came, or the variant that edits it), outcome and chunk (0 = pooled); none without the branch."""
+def text_control_rows(
+    run: Path, outcomes: Mapping[int, pd.DataFrame], level: float, words: pd.DataFrame | None = None
+) -> list[dict[str, Any]]:
+    """Rows by text (as it came, the variant that edits it, or the word list), outcome and chunk (0 = pooled).
+
+    ``words`` are those of `word_list_scores`; without the text branch there is no row.
+    """
     scores = _scores(run, outcomes)
     if scores is None:
         return []
+    if words is not None:
+        scores[WORD_LIST] = {
+            chunk: table[["date", "ticker"]].merge(words, on=["date", "ticker"]) for chunk, table in scores[AS_IT_IS].items()
+        }
     rows = []
     for outcome, horizon in TEXT_OUTCOMES.items():
         daily = {
@@ -49,6 +63,18 @@ def text_control_rows(run: Path, outcomes: Mapping[int, pd.DataFrame], level: fl
                 row |= {"n_days": found.n_days, "block": found.block}
                 rows.append(row | _lost(daily[AS_IT_IS], series, chunk, horizon, level))
     return rows
+
+
+def word_list_scores(run: Path, manifest: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Mean sentiment of the news of each name and day by the word patterns: date, ticker and score; None without text."""
+    from glassbox_bt.backtest import open_run_store
+
+    store = open_run_store(run, manifest)
+    if WORDS not in store.columns:
+        return None
+    table = pd.DataFrame(np.asarray(store.columns[WORDS], dtype=np.float64), index=store.dates, columns=list(store.tickers))
+    long = table.rename_axis("date").reset_index().melt("date", var_name="ticker", value_name=SCORE)
+    return long.astype({"date": "datetime64[ns]"})
 
 
 def _scores(run: Path, outcomes: Mapping[int, pd.DataFrame]) -> dict[str, dict[int, pd.DataFrame]] | None:

@@ -16,6 +16,7 @@ from glassbox_bt.reporting.chapter_modules import ablations, audits, forecasts
 from glassbox_bt.reporting.chapter_results import results
 from glassbox_bt.reporting.chapter_risk import risk_engine
 from glassbox_bt.reporting.chapter_setting import data, protocol, summary
+from glassbox_bt.reporting.chapter_text import qualitative
 from glassbox_bt.reporting.figures import Forest, to_file
 from glassbox_bt.reporting.latex import WRAPPER, latex_chapter, latex_tables
 from glassbox_bt.reporting.markdown import markdown_chapter
@@ -27,7 +28,10 @@ from glassbox_bt.runs.artefacts import copy_whole, writing
 __all__ = ["CHAPTER", "SECTIONS", "build_chapter", "figures_in", "render_chapter", "write_figures"]
 
 CHAPTER = Path("report") / "chapter"
-SECTIONS = (summary, protocol, data, results, forecasts, risk_engine, ablations, audits, limitations, reproducibility)
+SECTIONS = (
+    *(summary, protocol, data, results, forecasts, qualitative, risk_engine),
+    *(ablations, audits, limitations, reproducibility),
+)
 FOREST_WIDTH = 5.6  # inches
 SUFFIXES = (".pdf", ".png")
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from glassbox_bt.errors import RunFolderError
 from glassbox_bt.reporting.derived_risk import OF_RISK
+from glassbox_bt.reporting.derived_text import OF_TEXT
 from glassbox_bt.reporting.record import AUDITS, METRICS, STACK, TEST, VARIANTS, MetricRow, RunRecord, table_source
 from glassbox_bt.reporting.styles import Value
 
@@ -210,4 +211,5 @@ DERIVED: Mapping[str, Callable[[RunRecord, Arguments], Value]] = {
     "count": _count,
     "identity": _identity,
     **OF_RISK,
+    **OF_TEXT,
 }

@@ -22,6 +22,7 @@ from glassbox_bt.reporting.figures_lines import Line, Panel, Picture, draw_lines
 from glassbox_bt.reporting.figures_network import Edge, Network, Node, draw_network
 from glassbox_bt.reporting.figures_regime import Timeline, draw_timeline
 from glassbox_bt.reporting.figures_reliability import Bin, Reliability, draw_reliability
+from glassbox_bt.reporting.figures_text import Bars, Coverage, draw_bars, draw_coverage
 from glassbox_bt.runs.artefacts import write_whole
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOOKS",
+    "Bars",
     "Bin",
+    "Coverage",
     "Drawing",
     "Edge",
     "Exceedances",
@@ -50,7 +53,7 @@ __all__ = [
     "to_svg",
 ]
 
-Drawing = Picture | Forest | Reliability | Timeline | Exceedances | Network
+Drawing = Picture | Forest | Reliability | Timeline | Exceedances | Network | Coverage | Bars
 
 SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: measured the same everywhere
@@ -134,6 +137,10 @@ def _drawn(picture: Drawing, ink: Ink, settings: dict[str, Any]) -> Iterator[Fig
                 draw_exceedances(figure, picture, ink)
             case Network():
                 draw_network(figure, picture, ink)
+            case Coverage():
+                draw_coverage(figure, picture, ink)
+            case Bars():
+                draw_bars(figure, picture, ink)
         yield figure
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from glassbox_bt.reporting.markdown import Shown
-from glassbox_bt.reporting.report import Best, Claim, Code, Link, Literal, Mark, Piece, Prose, Ref, plain_text
+from glassbox_bt.reporting.report import Best, Claim, Code, Link, Literal, Mark, Piece, Prose, Ref, Weighed, plain_text
 
 __all__ = ["escaped", "sign_of", "text_of", "text_width"]
 
@@ -161,6 +161,8 @@ def _piece(piece: Piece, shown: Shown) -> str:
             text = f"{kind}~\\ref{{{short}:{piece.key}}}"
         case Best():
             text = f"\\textbf{{\\boldmath{{}}{_value(piece.content, shown)}}}"
+        case Weighed():
+            text = f"\\textbf{{{_value(piece.content, shown)}}} ({_value(piece.share, shown)})"
         case Mark():
             text = f"\\rlap{{{sign_of(piece)}}}"  # so that the numbers of a column stay in line
     return text

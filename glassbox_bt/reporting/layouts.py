@@ -28,6 +28,8 @@ PROBS = ("prob_calm", "prob_volatile", "prob_crisis", "prob_rotation")
 DRAWDOWNS = ("expected_drawdown_10d", "expected_drawdown_30d", "drawdown_risk_10d", "drawdown_risk_30d")
 CONTAGION = ("contagion_5d", "contagion_20d", "contagion_60d")
 ATTENTION = ("top_attention_risk_driver", *(f"risk_attention_{risk}" for risk in RISKS))
+SOURCE = ("chunk_id", "doc_id", "ticker", "accepted_at", "effective_date", "form_type", "source_name")
+OF_SOURCE = {"published_at": "accepted_at", "date": "effective_date", "source": "source_name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Layout:
     """One table: where it goes, which modules it is joined from (the first decides rows and summary), its columns.
 
     ``renamed`` gives the house's name of a column to upstream's. ``by_date``: one row a day, for a module whose answer is
-    that of all names of the day.
+    that of all names of the day. ``of_text``: rows of text, which have a key of their own. ``known_only``: a row where
+    there is an answer, as upstream has none for a name and day without text.
     """
 
     folder: str
@@ -44,10 +47,14 @@ class Layout:
     columns: tuple[str, ...]
     renamed: Mapping[str, str] = field(default_factory=dict)
     by_date: bool = False
+    of_text: bool = False
+    known_only: bool = False
 
     @property
     def key(self) -> list[str]:
         """What tells rows apart, in the order by which they are sorted."""
+        if self.of_text:
+            return ["effective_date", "chunk_id", "ticker"]
         return ["date"] if self.by_date else ["date", "ticker"]
 
 
@@ -117,6 +124,43 @@ FIN_GLASSBOX: tuple[Layout, ...] = (
             "rule_graph_stress_score": "label_graph_stress_score",  # a rule's number of the day, and no outcome
         },
         by_date=True,
+    ),
+    Layout(
+        "SentimentAnalyst",
+        "sentiment_predictions",
+        ("sentiment",),
+        (
+            *(*SOURCE, "predicted_sentiment_score", "predicted_sentiment_class_index", "predicted_sentiment_class"),
+            *("predicted_sentiment_confidence", "predicted_sentiment_uncertainty", "predicted_sentiment_magnitude"),
+            "xai_summary",
+        ),
+        OF_SOURCE,
+        of_text=True,
+    ),
+    Layout(
+        "NewsAnalyst",
+        "news_predictions",
+        ("news",),
+        (
+            *(*SOURCE, "n_chunks_original", "predicted_news_event_impact", "predicted_news_importance"),
+            *("predicted_risk_relevance", "predicted_volatility_spike", "predicted_drawdown_risk"),
+            *("predicted_news_uncertainty", "attention_mean", "attention_max_head"),
+            *(*(f"attention_head_{head}" for head in range(1, 5)), "xai_summary"),
+        ),
+        {**OF_SOURCE, "n_chunks": "n_chunks_original"},
+        of_text=True,
+    ),
+    Layout(
+        "QualitativeAnalyst",
+        "qualitative_daily",
+        ("qualitative",),
+        (
+            *(*KEY, "chunk", "split", "event_count", "sentiment_event_count", "news_event_count", "chunk_count"),
+            *("qualitative_score", "qualitative_risk_score", "qualitative_confidence", "qualitative_recommendation"),
+            *("max_event_risk_score", "mean_event_risk_score", "mean_sentiment_score", "mean_news_impact_score"),
+            *("mean_news_importance", "dominant_qualitative_driver", "xai_summary"),
+        ),
+        known_only=True,
     ),
     Layout(
         "PositionSizing",
@@ -197,6 +241,8 @@ def write_fin_glassbox(run: Path) -> tuple[Path, ...]:
             table = _joined(run, layout, place.name).rename(columns=layout.renamed).assign(chunk=int(chunk), split=split)
             if layout.by_date:
                 table = _by_date(table, layout, place)
+            if layout.known_only:
+                table = table[table["known"]]
             written.append(_write(root, layout, table, place.stem))
     for layout, name in ((DECISIONS, "decisions"), (APPROVED, "portfolio/approved")):
         for stem, table in _parts(pd.read_parquet(run / f"{name}.parquet")):

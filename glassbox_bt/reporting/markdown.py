@@ -29,6 +29,7 @@ from glassbox_bt.reporting.report import (
     Row,
     Section,
     Table,
+    Weighed,
 )
 
 __all__ = ["Shown", "as_printed", "markdown_chapter"]
@@ -155,6 +156,8 @@ def _piece(piece: Piece, shown: Shown) -> str:
             text = f"[{_escaped(piece.words)}](#{piece.key})"
         case Best():
             text = f"**{_piece(piece.content, shown)}**"
+        case Weighed():
+            text = f"**{_piece(piece.content, shown)}** ({_piece(piece.share, shown)})"
         case Mark():
             text = f"<sup>{_escaped(piece.sign)}</sup>"
     return text

@@ -30,6 +30,7 @@ __all__ = [
     "Piece",
     "Prose",
     "Ref",
+    "Weighed",
     "claims_in",
     "plain_text",
     "prose",
@@ -139,6 +140,28 @@ class Link:
         return self.content if isinstance(self.content, str) else self.content.text
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A word of a quoted text that moved a score, with its share: told by a sign and a number, not by colour alone.
+
+    ``level`` is 1 or 2 where the word raised the score, -1 or -2 where it lowered it; 2 is strong.
+    """
+
+    content: Claim
+    share: Claim
+    level: int
+    kind: ClassVar[str] = "weighed"
+
+    def __post_init__(self) -> None:
+        if self.level not in (-2, -1, 1, 2):
+            raise ContractError(f"The level of a weighed word is -2, -1, 1 or 2, got {self.level}. Print it as a Claim.")
+
+    @property
+    def text(self) -> str:
+        """What is shown."""
+        return f"{self.content.text} ({self.share.text})"
+
+
 MARKS: tuple[str, ...] = ("*", "**", "†", "‡")
 
 
@@ -190,7 +213,7 @@ class Ref:
         return self.words
 
 
-Piece = str | Claim | Literal | Code | Link | Best | Mark | Ref
+Piece = str | Claim | Literal | Code | Link | Best | Mark | Ref | Weighed
 Prose = tuple[Piece, ...]
 
 

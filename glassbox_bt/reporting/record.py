@@ -3,7 +3,7 @@
 Every value has a *source*, written like an address, and `RunRecord.resolve` turns a source back into the value:
 
 - ``manifest.json#/market/name``: a JSON pointer into ``manifest.json``, ``metrics.json``, ``ablations/variants.json``,
-  ``audits/summary.json`` or what a fit wrote of itself, ``models/regime/chunk1/frozen.json``;
+  ``audits/summary.json``, ``xai/text_examples.json`` or what a fit wrote of itself, ``models/regime/chunk1/frozen.json``;
 - ``models/contagion/chunk1/frozen.safetensors#structure_p``: one number of a fit;
 - ``portfolio/equity.parquet?chunk=1&split=test#mean(exposure)``: rows of a table by equality, then one of
   ``count()``, ``only(column)``, ``first``, ``last``, ``min``, ``max``, ``mean``, ``sum``, ``nunique``;
@@ -29,6 +29,8 @@ from glassbox_bt.reporting.styles import Value
 
 __all__ = [
     "AUDITS",
+    "EXAMPLES",
+    "MANIFEST",
     "METRICS",
     "POOLED",
     "RESULTS",
@@ -46,8 +48,9 @@ METRICS = "metrics.json"
 MANIFEST = "manifest.json"
 VARIANTS = "ablations/variants.json"
 AUDITS = "audits/summary.json"
+EXAMPLES = "xai/text_examples.json"
 RESULTS = "ablations/results.parquet"
-DOCUMENTS = (MANIFEST, METRICS, VARIANTS, AUDITS)
+DOCUMENTS = (MANIFEST, METRICS, VARIANTS, AUDITS, EXAMPLES)
 NUMBERS = ".safetensors"
 OF_FITS = re.compile(r"models/\w+/chunk\d+/(?:frozen|selection|training_summary)\.json")
 POOLED = 0  # in the column `chunk`: the test days of all chunks

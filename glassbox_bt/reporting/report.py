@@ -25,6 +25,7 @@ from glassbox_bt.reporting.pieces import (
     Piece,
     Prose,
     Ref,
+    Weighed,
     claims_in,
     plain_text,
     prose,
@@ -55,6 +56,7 @@ __all__ = [
     "RowRole",
     "Section",
     "Table",
+    "Weighed",
     "claims_in",
     "plain_text",
     "prose",
@@ -89,10 +91,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list of items; ``ordered`` where the rank matters, ``facts`` for name and value pairs."""
+    """A list of items: ``ordered`` where the rank matters, ``facts`` are name and value, ``examples`` are quotations."""
 
     items: tuple[Item, ...]
-    style: OneOf["plain", "ordered", "facts", "notices"] = "plain"
+    style: OneOf["plain", "ordered", "facts", "notices", "examples"] = "plain"
     kind: ClassVar[str] = "listing"
 
 

@@ -207,6 +207,7 @@ STYLES: Mapping[str, Callable[[Value], str]] = {
     "difference": _difference(_number(2)),
     "difference_3": _difference(_number(3)),
     "difference_percent": _difference(_percent(1)),
+    "difference_percent_0": _difference(_percent(0)),
     "p_value": _p_value,
     "digest": _short_digest,
 }

@@ -3,15 +3,16 @@
 1. The files have the bytes that the manifest lists.                                            verify_metrics.py
 2. Orders have the prices of their bars; equity and weights follow from orders and prices.      verify_books.py
 3. Measures, intervals, tests, verdicts and ablations follow from the tables.                   verify_metrics.py
-4. The manifest agrees with its plan and its store, the audits' summary with the audits.        verify_metrics.py
+4. The manifest agrees with its plan and its store, the audits' summary with the audits,
+   and examples of texts with the market.
 5. Page and chapter are rendered anew from the values of 2 and 3, and every letter on disk is
    compared with that.                                                                          verify_text.py
 6. Each claim of the page is read again from its own source, and no digit stands outside a
    claim, a listed literal or a drawing.                                                        verify_page.py
 
 Taken as recorded are the answers of the modules, the decisions (whose digest is that of the scored ones), the orders, the
-outcomes, how much each ablation changed, and what each audit found. Nothing is written. 1 alone would not do: whoever
-changes a file can record its new digest.
+outcomes, how much each ablation changed, what each audit found, and the weights of words in examples. Nothing is written.
+1 alone would not do: whoever changes a file can record its new digest.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from glassbox_bt.reporting.report import Report
 from glassbox_bt.reporting.verify_books import EQUITY, recomputed
 from glassbox_bt.reporting.verify_metrics import (
     audits_check,
+    examples_check,
     files_check,
     manifest_check,
     measures_checks,
@@ -87,7 +89,7 @@ def verify(run: Path, progress: Progress = lambda _what, _share: None) -> Verifi
     checks += books.checks
     progress("measures from the tables", 0.15)
     measures, metrics, ablations = measures_checks(record)
-    checks += [*measures, *variants_check(record), *audits_check(record)]
+    checks += [*measures, *variants_check(record), *audits_check(record), *examples_check(record)]
     progress("page and chapter", 0.6)
     checks += _texts(_as_recomputed(record, checks, books.equity, metrics, ablations))
     progress("page and chapter", 1.0)

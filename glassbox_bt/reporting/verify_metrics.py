@@ -15,15 +15,16 @@ from typing import Any
 import pandas as pd
 
 from glassbox_bt.evaluation import measured
+from glassbox_bt.evaluation.text_examples import examples_again
 from glassbox_bt.plan import Plan, plan_from
 from glassbox_bt.reporting.faults import Check, Fault, differences, shown
-from glassbox_bt.reporting.record import AUDITS, METRICS, RESULTS, RunRecord
+from glassbox_bt.reporting.record import AUDITS, EXAMPLES, METRICS, RESULTS, RunRecord
 from glassbox_bt.reporting.verify_books import store_of
 from glassbox_bt.runs.manifest import file_digest
 from glassbox_bt.types import IntArray
 from glassbox_bt.walkforward.chunks import chunk_days
 
-__all__ = ["audits_check", "files_check", "manifest_check", "measures_checks", "variants_check"]
+__all__ = ["audits_check", "examples_check", "files_check", "manifest_check", "measures_checks", "variants_check"]
 
 TOLERANCE = 1e-12
 BOOKED = 1e-9
@@ -93,6 +94,17 @@ def audits_check(record: RunRecord) -> tuple[Check, ...]:
         faults += _differing({key: said[key] for key in shared}, shared, f"/{name}", AUDITS)
     remark = "an audit is not run again here: `glassbox audit` does that"
     return (Check("audits: summary as their own files have it", n_values, "values", tuple(faults), remark),)
+
+
+def examples_check(record: RunRecord) -> tuple[Check, ...]:
+    """The quoted texts are those that the seed draws from the market, with its words and the scores of the answers."""
+    if not record.holds(EXAMPLES):
+        return ()
+    said = record.document(EXAMPLES)
+    must = json.loads(json.dumps(examples_again(record.run, record.manifest, said)))
+    remark = "weights of words are taken as recorded: they would need the text engine"
+    faults = tuple(_differing(said, must, "", EXAMPLES))
+    return (Check("examples: texts, scores and provenance from the market", _n_values(must), "values", faults, remark),)
 
 
 def manifest_check(record: RunRecord) -> Check:

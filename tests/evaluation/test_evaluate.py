@@ -27,6 +27,7 @@ from tests.flow.tiny import TWO_CHUNKS, tiny_table
 RIVALS = ("Cash", "BuyAndHold", "MonthlyEqualWeight")
 STRATEGIES = ("glassbox", "formula_only", "sizing_only", "cash", "buy_and_hold", "monthly_1n", "benchmark")
 NEW = ("settings", "pooled", "intervals", "comparisons", "families", "sharpe_tests", "signals", "calibration", "verdicts")
+TEXT = ("text_controls", "text_coverage", "text_contests")  # empty here: the tiny plan keeps text silent
 TAIL_TESTS = ("coverage", "independence", "conditional", "dynamic", "severity", "tail_loss")
 COLUMNS = {
     "pooled": "strategy n_sessions n_chunks " + " ".join(MEASURES),
@@ -110,7 +111,8 @@ def read(run: Path) -> Any:
 
 
 def test_every_key_is_there(metrics: dict[str, Any]) -> None:
-    assert set(metrics) == {"strategies", "learned", *NEW, *ROWS}
+    assert set(metrics) == {"strategies", "learned", *NEW, *ROWS, *TEXT}
+    assert not any(metrics[key] for key in TEXT)
     assert set(SETTINGS.split()) <= set(metrics["settings"])
     for key, columns in ROWS.items():
         assert metrics[key], key

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glassbox_bt.evaluation.text_controls import AS_IT_IS, TEXT_OUTCOMES, text_control_rows
+from glassbox_bt.evaluation.text_controls import AS_IT_IS, TEXT_OUTCOMES, WORD_LIST, text_control_rows
 
 NAMES = tuple("ABCDEFGHIJ")
 
@@ -57,3 +57,16 @@ def test_a_year_without_text_says_nothing_and_is_there(tmp_path: Path) -> None:
 def test_without_the_branch_there_is_nothing_to_say(tmp_path: Path) -> None:
     outcomes = {1: pd.DataFrame({"date": [], "ticker": []})}
     assert text_control_rows(tmp_path, outcomes, 0.95) == []
+
+
+def test_a_word_list_is_asked_on_the_rows_of_the_branch_alone(tmp_path: Path) -> None:
+    run, outcomes = run_with(tmp_path)
+    came = pd.concat(outcomes.values())
+    words = came[["date", "ticker"]].assign(qualitative_score=-came["forward_log_return_5d"])
+    rows = {
+        (row["text"], row["chunk"]): row for row in text_control_rows(run, outcomes, 0.95, words) if row["horizon"] == 10
+    }
+    listed = rows[WORD_LIST, 0]
+    assert listed["n_days"] == 120
+    assert listed["rank_ic"] == -1.0
+    np.testing.assert_allclose(listed["difference"], rows[AS_IT_IS, 0]["rank_ic"] + 1.0)

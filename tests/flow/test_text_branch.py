@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from glassbox_bt.backtest import open_run_store, read_market
 from glassbox_bt.market.ingest import build_store
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.plan import Plan, read_plan
+from glassbox_bt.reporting.layouts import FIN_GLASSBOX, write_fin_glassbox
 from glassbox_bt.walkforward.oneday import decide_day
 from tests.flow.texty import texty_run
 
@@ -101,6 +103,18 @@ def test_what_text_adds_is_asked(made: tuple[Plan, Path]) -> None:
     assert set(scores["variant"]) == {"text_moved", "text_delayed"}
     metrics = json.loads((made[1] / "metrics.json").read_text())
     assert {row["text"] for row in metrics["text_controls"]} == {"as it came", "text_moved", "text_delayed"}
+
+
+def test_the_layout_of_upstream_has_the_text_tables(made: tuple[Plan, Path], tmp_path: Path) -> None:
+    for name in ("modules", "portfolio"):
+        shutil.copytree(made[1] / name, tmp_path / name)
+    shutil.copy(made[1] / "decisions.parquet", tmp_path)
+    written = {path.parent.name: pd.read_csv(path) for path in write_fin_glassbox(tmp_path) if path.stem.endswith("_test")}
+    layouts = {layout.folder: layout for layout in FIN_GLASSBOX}
+    for folder in ("SentimentAnalyst", "NewsAnalyst", "QualitativeAnalyst"):
+        assert list(written[folder].columns) == list(layouts[folder].columns), folder
+        assert len(written[folder]), folder
+    assert (written["QualitativeAnalyst"]["event_count"] > 0).all()
 
 
 def with_document(plan: Plan, hour: str, day: str, ticker: str) -> MarketStore:

@@ -102,6 +102,7 @@ def test_it_has_the_sections_of_a_results_chapter(chapter: Report) -> None:
         "Data",
         "Results on the test days",
         "Signals and confidences",
+        "Qualitative branch: text",
         "Risk engine",
         "Ablations",
         "Explanation audits",

@@ -10,6 +10,7 @@ from glassbox_bt.reporting.sections.learned import learned
 from glassbox_bt.reporting.sections.performance import performance
 from glassbox_bt.reporting.sections.positions import positions
 from glassbox_bt.reporting.sections.provenance import provenance
+from glassbox_bt.reporting.sections.qualitative import qualitative
 from glassbox_bt.reporting.sections.quality import quality
 from glassbox_bt.reporting.sections.risk_engine import risk_engine
 from glassbox_bt.reporting.sections.setting import setting
@@ -29,6 +30,7 @@ __all__ = [
     "performance",
     "positions",
     "provenance",
+    "qualitative",
     "quality",
     "risk_engine",
     "setting",
@@ -52,6 +54,7 @@ ALL = (
     decisions,
     learned,
     risk_engine,
+    qualitative,
     positions,
     validation,
     quality,

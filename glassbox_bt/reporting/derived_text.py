@@ -1,0 +1,58 @@
+"""Numbers and words of the text branch that no file holds as such, computed by name from what the run recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from glassbox_bt.errors import RunFolderError
+from glassbox_bt.reporting.record import EXAMPLES, MANIFEST, RunRecord
+from glassbox_bt.reporting.styles import Value
+
+__all__ = ["CLEAN", "CONTAMINATED", "OF_TEXT", "UNKNOWN", "cutoff_source"]
+
+Arguments = Mapping[str, str]
+CLEAN, CONTAMINATED, UNKNOWN = "clean", "knowledge_contaminated", "unknown"
+NO_TEXT = "none"  # the knowledge cut-off of an engine that learned from no text
+
+
+def cutoff_source(record: RunRecord, chunk: int) -> str | None:
+    """Where the knowledge cut-off of a chunk's engine stands: in its fit, else in the manifest; None if nowhere."""
+    places = (
+        f"models/text_encoder/chunk{chunk}/frozen.json#/provenance/knowledge_cutoff",
+        f"{MANIFEST}#/text_engine/knowledge_cutoff",
+    )
+    return next((place for place in places if record.has(place)), None)
+
+
+def _knowledge(record: RunRecord, of: Arguments) -> Value:
+    """Whether the engine may have learned from text written on a chunk's test days or later."""
+    source = cutoff_source(record, int(of["chunk"]))
+    cutoff = None if source is None else record.resolve(source)
+    if cutoff is None or cutoff == UNKNOWN:
+        return UNKNOWN
+    if cutoff == NO_TEXT:
+        return CLEAN
+    days = [one["test"] for one in record.manifest.get("chunks", []) if str(one["chunk"]) == of["chunk"]]
+    if not days:
+        raise RunFolderError(f"{record.run} does not describe chunk {of['chunk']}. Run the plan again.")
+    return CONTAMINATED if str(cutoff) >= str(days[0][0]) else CLEAN
+
+
+def _part(record: RunRecord, of: Arguments) -> Value:
+    """The how-manieth part of its document an example is, from 1."""
+    return 1 + int(record.document(EXAMPLES)["examples"][int(of["of"])]["chunk_index"])
+
+
+def _share_within(record: RunRecord, of: Arguments) -> Value:
+    """Share of test documents that a decision could use within so many hours, by the bins that end there."""
+    rows = record.entries("text_coverage/lag_bins")
+    total = sum(int(one.content["n"]) for one in rows)
+    early = [one for one in rows if one.get("high") is not None and float(one.content["high"]) <= float(of["hours"])]
+    return sum(int(one.content["n"]) for one in early) / total if total else None
+
+
+OF_TEXT: Mapping[str, Callable[[RunRecord, Arguments], Value]] = {
+    "text_knowledge": _knowledge,
+    "text_part": _part,
+    "text_share_within": _share_within,
+}

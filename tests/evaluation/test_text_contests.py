@@ -1,0 +1,59 @@
+"""Readers of text beside their anchors, on answers whose worth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from glassbox_bt.evaluation.text_contests import OUTCOME, text_contest_rows
+
+NAMES = tuple("ABCDEFGHIJ")
+
+
+def test_a_reader_that_knows_beats_an_anchor_that_does_not_and_one_that_stayed_is_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    days = pd.bdate_range("2015-01-05", periods=150).to_numpy()
+    table = pd.DataFrame([(day, name) for day in days for name in NAMES], columns=["date", "ticker"])
+    came = rng.normal(size=len(table))
+    outcomes = {1: table.assign(**{OUTCOME: came})}
+    for module, columns in (
+        (
+            "sentiment",
+            {"predicted_sentiment_score_raw": came, "predicted_sentiment_anchor_raw": rng.normal(size=len(table))},
+        ),
+        ("news", dict.fromkeys(("predicted_news_event_impact_raw", "predicted_news_impact_anchor_raw"), came)),
+    ):
+        answers = table.assign(**columns, known=True)
+        if module == "sentiment":  # two documents of each name and day
+            answers = pd.concat([answers, answers], ignore_index=True)
+        place = tmp_path / "modules" / module
+        place.mkdir(parents=True)
+        answers.to_parquet(place / "chunk1_test.parquet")
+    rows = {(row["module"], row["chunk"]): row for row in text_contest_rows(tmp_path, outcomes, 0.95)}
+    assert set(rows) == {("sentiment", 0), ("sentiment", 1), ("news", 0), ("news", 1)}
+    learned = rows["sentiment", 0]
+    assert learned["answer_ic"] > 0.99
+    assert abs(learned["rival_ic"]) < 0.1
+    assert learned["low"] > 0.8
+    assert learned["n_days"] == 150
+    assert learned["same"] is False
+    assert rows["news", 1]["same"] is True
+    assert rows["news", 1]["difference"] == 0.0
+
+
+def test_without_answers_there_are_no_rows(tmp_path: Path) -> None:
+    assert text_contest_rows(tmp_path, {1: pd.DataFrame({"date": [], "ticker": [], OUTCOME: []})}, 0.95) == []
+
+
+def test_too_few_names_for_a_rank_are_not_called_the_same(tmp_path: Path) -> None:
+    days = pd.bdate_range("2015-01-05", periods=30).to_numpy()
+    table = pd.DataFrame([(day, name) for day in days for name in "AB"], columns=["date", "ticker"])
+    columns = dict.fromkeys(("predicted_sentiment_score_raw", "predicted_sentiment_anchor_raw"), 0.5)
+    place = tmp_path / "modules" / "sentiment"
+    place.mkdir(parents=True)
+    table.assign(**columns, known=True).to_parquet(place / "chunk1_test.parquet")
+    rows = text_contest_rows(tmp_path, {1: table.assign(**{OUTCOME: 0.1})}, 0.95)
+    assert [(row["n_days"], row["same"]) for row in rows] == [(0, False), (0, False)]
+    assert np.isnan(rows[0]["difference"])
