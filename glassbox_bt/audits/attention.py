@@ -2,7 +2,8 @@
 
 For each row: the weights add up to 1 within 1e-4, none is negative, none goes to a slot that was not there, there are as
 many slots as declared, and the named driver is the arg-max, the first of equals in fixed order. The driver by removal is
-checked in the same way against the sizes of the changes.
+checked in the same way against the sizes of the changes. Over the chunks of a document each head adds up to 1, and what is
+recorded besides is their mean and their largest.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from glassbox_bt.audits.attention_weights import RISK_COLUMNS, Attention, recorded_attention
+from glassbox_bt.audits.attention_weights import (
+    CHUNK_COLUMNS,
+    DOCUMENT,
+    HEADS,
+    RISK_COLUMNS,
+    Attention,
+    recorded_attention,
+)
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress, not_asked
 from glassbox_bt.audits.case import SPLITS, Case, Part, keys_of, known_in
 from glassbox_bt.audits.rows import Where
@@ -33,6 +41,8 @@ def audit_attention(case: Case, settings: AuditSettings, progress: Progress) -> 
     for part in case.parts():
         if {f"risk_delta_{risk}" for risk in RISKS} <= set(part.columns):
             checks += _removal(case, part)
+        if set(CHUNK_COLUMNS) <= set(part.columns):
+            checks += _heads(part)
     if not case.whole:
         lacking = [name for name in RISK_COLUMNS if name not in case.decisions.columns]
         if lacking:
@@ -73,6 +83,20 @@ def _driver(where: Where, one: Attention) -> Check:
     named = one.drivers.to_numpy(dtype=object) if one.drivers is not None else largest
     told = lambda i: f"{named[i]} is named, {largest[i]} is the largest"  # noqa: E731
     return where.check("driver is the largest", "top_attention_risk_driver", named != largest, told)
+
+
+def _heads(part: Part) -> Iterator[Check]:
+    """Each head over the chunks of a document, and the two columns that are made of them."""
+    table = part.read([*part.key, "known", *CHUNK_COLUMNS])
+    table = table[known_in(table)].reset_index(drop=True)
+    where = Where(part.module, part.chunk, part.split, table)
+    for head in HEADS:
+        total = table.groupby(DOCUMENT, sort=False)[head].transform("sum").to_numpy()
+        yield where.check("sum", head, ~(np.abs(total - 1.0) <= SUM), lambda i, total=total: f"they add up to {total[i]:g}")  # type: ignore[misc]
+        yield where.check("not negative", head, table[head].to_numpy() < -BELOW)
+    heads = table[list(HEADS)].to_numpy(dtype=np.float64)
+    for column, made in zip(CHUNK_COLUMNS, (heads.mean(axis=1), heads.max(axis=1, initial=-np.inf)), strict=False):
+        yield where.check("made of the heads", column, ~(np.abs(table[column].to_numpy() - made) <= SUM))
 
 
 def _removal(case: Case, part: Part) -> Iterator[Check]:

@@ -1,7 +1,8 @@
 """The attention that a run recorded: of whom, over which slots, and which of them were there to be attended to.
 
-Two kinds: the quantitative analyst's over six risks, in named columns, and that of the sequence modules over sessions, one
-vector per row. Beside them stand the ten strongest influences of a graph, which are no attention over fixed slots.
+Three kinds: the quantitative analyst's over six risks, in named columns; that of the sequence modules over sessions, one
+vector per row; and that of the news analyst over the chunks of a document, one chunk per row. Beside them stand the ten
+strongest influences of a graph, which are no attention over fixed slots.
 
 A session was there where the answers that the module attends to were known on it; for a module that attends to market
 columns, where any of them was.
@@ -23,11 +24,15 @@ from glassbox_bt.types import BoolArray, FloatArray, IntArray
 from glassbox_bt.walkforward.answers import ModuleAnswers, load_part
 
 __all__ = [
+    "CHUNK_COLUMNS",
+    "DOCUMENT",
+    "HEADS",
     "INFLUENCES",
     "RISK_COLUMNS",
     "STEPS",
     "WINDOWED",
     "Attention",
+    "chunk_attention",
     "declared_inputs",
     "known_of",
     "recorded_attention",
@@ -37,6 +42,9 @@ __all__ = [
 ]
 
 RISK_COLUMNS = tuple(f"risk_attention_{risk}" for risk in RISKS)
+HEADS = tuple(f"attention_head_{head}" for head in range(1, 5))
+CHUNK_COLUMNS = ("attention_mean", "attention_max_head", *HEADS)
+DOCUMENT = ["date", "ticker", "doc_id"]
 INFLUENCES = tuple(f"influence_{rank}" for rank in range(1, 11))
 STEPS = 30  # sessions that a sequence module looks back on (A3), unless its settings say otherwise
 WINDOWED = ("technical", "temporal_encoder", "drawdown")
@@ -88,6 +96,8 @@ def recorded_attention(case: Case, splits: tuple[str, ...]) -> Iterator[Attentio
     for part in case.parts(splits):
         if set(RISK_COLUMNS) <= set(part.columns):
             yield risk_attention(case, part)
+        if {*CHUNK_COLUMNS, "chunk_index"} <= set(part.columns):
+            yield chunk_attention(part)
         if part.module in WINDOWED and "attention" in part.vectors():
             yield time_attention(case, part)
 
@@ -128,6 +138,20 @@ def time_attention(case: Case, part: Part) -> Attention:
     names = tuple("today" if ago == 0 else f"{ago} sessions ago" for ago in range(k - 1, -1, -1))
     available = _windows(case, part.module, part.chunk, rows, k)
     return Attention(part.module, part.chunk, part.split, rows, weights, available, names, declared)
+
+
+def chunk_attention(part: Part) -> Attention:
+    """Mean attention of the heads over the chunks of each document of several, one row per document and name."""
+    table = part.read([*part.key, "chunk_index", "known", CHUNK_COLUMNS[0]])
+    table = table[known_in(table) & table.duplicated(DOCUMENT, keep=False).to_numpy()].reset_index(drop=True)
+    document = table.groupby(DOCUMENT, sort=False).ngroup().to_numpy()
+    first = ~table.duplicated(DOCUMENT).to_numpy()
+    k = int(table["chunk_index"].max()) + 1 if len(table) else 1
+    weights, there = np.zeros((int(first.sum()), k)), np.zeros((int(first.sum()), k), dtype=bool)
+    place = table["chunk_index"].to_numpy(dtype=np.int64)
+    weights[document, place], there[document, place] = table[CHUNK_COLUMNS[0]].to_numpy(dtype=np.float64), True
+    rows, names = table.loc[first, DOCUMENT].reset_index(drop=True), tuple(f"chunk {at + 1}" for at in range(k))
+    return Attention(part.module, part.chunk, part.split, rows, weights, there, names, k)
 
 
 def _of_group(group: Group) -> Attention:

@@ -181,6 +181,9 @@ AUDITS: Mapping[str, str] = {
     "entropy": "glassbox_bt.audits.entropy:audit_entropy",
     "top_driver": "glassbox_bt.audits.top_driver:audit_top_driver",
     "readability": "glassbox_bt.audits.readability:audit_readability",
+    "text": "glassbox_bt.audits.text:audit_text",
+    "absent_text": "glassbox_bt.audits.absent_text:audit_absent_text",
+    "text_explanations": "glassbox_bt.audits.text_explanations:audit_text_explanations",
     "stability": "glassbox_bt.audits.stability:audit_stability",
     "lookahead": "glassbox_bt.audits.lookahead:audit_run",
 }

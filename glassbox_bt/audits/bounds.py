@@ -4,7 +4,8 @@
 2. Identities: probabilities (the rivals' too) and branch weights add up to 1, influences to no more; a percentage is 100
    times its fraction, expected shortfall no milder than value at risk, a longer drawdown or a higher quantile of it no
    smaller.
-3. The label that a row names is the one with the largest probability.
+3. The label that a row names is the one with the largest probability. A chunk's confidence is that probability, its
+   uncertainty one less it, its class the place of the label less one.
 Chances of an extreme loss need not grow with the horizon: each horizon has a bar of its own.
 """
 
@@ -25,7 +26,9 @@ __all__ = ["QUESTION", "audit_bounds"]
 
 QUESTION = "Does every number lie in its legal range, and do shares add up?"
 REGIMES = ("calm", "volatile", "crisis", "rotation")
+SENTIMENT = ("sentiment_prob_negative", "sentiment_prob_neutral", "sentiment_prob_positive")
 SHARES, PERCENT = 1e-4, 1e-3
+AGREES, CLEAR = 0.9, 0.3  # of chunks with a clear score, those whose class has its sign (spec 8)
 SUMS = {
     "action probabilities": ("learned_sell_prob", "learned_hold_prob", "learned_buy_prob"),
     "branch weights": ("learned_quantitative_weight", "learned_qualitative_weight"),
@@ -35,6 +38,7 @@ SUMS = {
     },
     "volatility regime probabilities": ("regime_probs_low", "regime_probs_medium", "regime_probs_high"),
     "shares of the volatility forecast": ("share_garch", "share_recent", "share_embedding"),
+    "sentiment probabilities": SENTIMENT,
 }
 AT_MOST_ONE = {"influences": tuple(f"influence_{rank}" for rank in range(1, 11))}
 LIKELIEST = (  # probabilities by the word of `regime_label`
@@ -73,7 +77,10 @@ def audit_bounds(case: Case, settings: AuditSettings, progress: Progress) -> Aud
         where = Where(part.module, part.chunk, part.split, table)
         vectors = {name: part.vector(name) for name in part.vectors() if range_of(name) not in (None, (-np.inf, np.inf))}
         checks += [*_ranges(where, table, undeclared), *_vector_ranges(where, vectors)]
-        checks += [*_identities(where, table), *_tail(case, part, where)]
+        checks += [*_identities(where, table), *_tail(case, part, where), *_sentiment(where, table)]
+    for part in case.events():
+        table = part.read()
+        checks += _ranges(Where(part.module, part.chunk, part.split, table), table, undeclared)
     if not case.whole:
         checks.append(not_asked("range", "modules", "all", "modules' tables are in the run folder"))
     return AuditResult("bounds", tuple(checks), {"undeclared": sorted(undeclared)}, QUESTION)
@@ -81,7 +88,7 @@ def audit_bounds(case: Case, settings: AuditSettings, progress: Progress) -> Aud
 
 def _ranges(where: Where, table: pd.DataFrame, undeclared: set[str]) -> Iterator[Check]:
     for name in table.columns:
-        if name in (*KEY, "chunk", "known") or not pd.api.types.is_numeric_dtype(table[name]):
+        if name in (*KEY, "chunk", "known", "published_at") or not pd.api.types.is_numeric_dtype(table[name]):
             continue
         legal = range_of(str(name))
         if legal is None:
@@ -141,6 +148,29 @@ def _orders(where: Where, table: pd.DataFrame) -> Iterator[Check]:
         if lower in table.columns and upper in table.columns:
             wrong = (table[lower] > table[upper] + BELOW).to_numpy(dtype=bool)
             yield where.check("order", f"{lower}, {upper}", wrong)
+
+
+def _sentiment(where: Where, table: pd.DataFrame) -> Iterator[Check]:
+    """What a chunk's class, confidence and uncertainty say of its three chances, and whether class and score agree."""
+    lead = "predicted_sentiment_"
+    names = [f"{lead}{name}" for name in ("score", "class_index", "class", "confidence", "uncertainty")]
+    if not {*SENTIMENT, *names} <= set(table.columns):
+        return
+    score, index, kind, sure, unsure = table[names].to_numpy(dtype=np.float64).T
+    chances = table[list(SENTIMENT)].to_numpy(dtype=np.float64)
+    known = np.isfinite(chances).all(axis=1)
+    place = np.where(np.isin(index, [0, 1, 2]), index, 0).astype(np.int64)
+    best = chances.max(axis=1)
+    wrong = known & ((place != index) | (chances[np.arange(len(place)), place] < best))
+    yield where.check("label is the likeliest", names[1], wrong, lambda i: f"class {index[i]:g} is named")
+    yield where.check("confidence", names[3], known & (np.abs(sure - best) > SHARES))
+    yield where.check("uncertainty", names[4], known & (np.abs(1.0 - sure - unsure) > SHARES))
+    yield where.check("class", names[2], known & (kind != index - 1.0))
+    clear = known & (np.abs(score) > CLEAR)
+    if clear.any():
+        share = float((np.sign(score[clear]) == kind[clear]).mean())
+        said = f"of {int(clear.sum())} chunks with a clear score {share:.1%} have a class of its sign, asked 90 %"
+        yield where.fault("sign of score and class", names[0], "" if share >= AGREES else said, hard=False)
 
 
 def _tail(case: Case, part: Part, where: Where) -> Iterator[Check]:

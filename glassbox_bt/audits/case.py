@@ -26,10 +26,27 @@ from glassbox_bt.plan import Plan, plan_from
 from glassbox_bt.runs.manifest import Manifest
 from glassbox_bt.types import BoolArray, FloatArray, IntArray
 from glassbox_bt.walkforward.chunks import ChunkDays, chunk_days
+from glassbox_bt.walkforward.text_answers import TEXT_MODULES
 
-__all__ = ["KEY", "NO_RUN", "SPLITS", "Case", "Group", "Part", "keys_of", "known_in", "on_keys", "places", "words_in"]
+__all__ = [
+    "EVENTS",
+    "KEY",
+    "NO_RUN",
+    "SPLITS",
+    "Case",
+    "Group",
+    "Part",
+    "keys_of",
+    "known_in",
+    "on_keys",
+    "places",
+    "words_in",
+]
 
 KEY = ["date", "ticker"]
+KEY_OF_TEXT = [*KEY, "doc_id", "chunk_id"]
+EVENTS = "qualitative_events"  # the table of documents that stands beside the qualitative analyst's own
+KEY_OF_EVENTS = [*KEY, "doc_id"]
 SPLITS = ("train", "val", "test")
 NO_RUN = "needs a run folder"
 NEEDED = ("date", "ticker", "final_recommendation")  # fewer make no table of decisions
@@ -43,6 +60,16 @@ class Part:
     chunk: int
     split: str
     path: Path
+
+    @property
+    def of_text(self) -> bool:
+        """Whether its rows are chunks of documents about names, several for a day and name."""
+        return self.module in TEXT_MODULES
+
+    @property
+    def key(self) -> list[str]:
+        """The columns that tell its rows apart."""
+        return KEY_OF_TEXT if self.of_text else KEY_OF_EVENTS if self.module == EVENTS else KEY
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -61,7 +88,7 @@ class Part:
         RunFolderError
             If the table is missing, or its rows cannot be told apart.
         """
-        vectors, lacking = self.vectors(), [name for name in KEY if name not in self.columns]
+        vectors, lacking = self.vectors(), [name for name in self.key if name not in self.columns]
         if lacking:
             raise RunFolderError(f"{self.path} lacks `{lacking[0]}`, so its rows cannot be told apart. Run its plan again.")
         wanted = [name for name in self.columns if name not in vectors and (columns is None or name in columns)]
@@ -203,6 +230,22 @@ class Case:
                     part = self.part(module, chunk, split)
                     if part is not None:
                         yield part
+
+    def events(self, splits: Sequence[str] = SPLITS) -> Iterator[Part]:
+        """The qualitative analyst's tables of documents, where there are any."""
+        for part in self.parts(splits):
+            path = part.path.with_name(f"{part.path.stem}_events.parquet")
+            if part.module == "qualitative" and path.exists():
+                yield Part(EVENTS, part.chunk, part.split, path)
+
+    def skipped(self, module: str, chunk: int) -> IntArray:
+        """Train sessions of blocks that the run says it could not fit the module for."""
+        said = f"chunk {chunk}, {module}: train block "
+        blocks = self.chunks[chunk].blocks
+        lines = [words for words in self.manifest["warnings"] if words.startswith(said)]
+        numbers = [words.removeprefix(said).partition(" ")[0] for words in lines]
+        days = [blocks[int(number) - 1] for number in numbers if number.isdigit() and 1 <= int(number) <= len(blocks)]
+        return np.concatenate(days) if days else np.zeros(0, dtype=np.int64)
 
     def sessions(self, dates: pd.Series) -> IntArray:
         """Session numbers of these dates; a day that is no session gets that of the next."""

@@ -17,6 +17,7 @@ import pandas as pd
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress
 from glassbox_bt.audits.case import Case, Group, Part, known_in, words_in
 from glassbox_bt.audits.rows import Where
+from glassbox_bt.audits.text_rows import COPIED
 from glassbox_bt.decision.barrier import SUPPORTING
 from glassbox_bt.types import AnyArray, BoolArray
 
@@ -39,6 +40,16 @@ _QUANTITATIVE = (
     *("top_attention_risk_driver", "risk_attention_volatility", "risk_attention_drawdown", "risk_attention_var_cvar"),
     *("risk_attention_contagion", "risk_attention_liquidity", "risk_attention_regime", "quantitative_xai_summary"),
 )
+SOURCES = {  # of a document's features: what each says, and only where it is present
+    "sentiment": (
+        *("sentiment_score", "sentiment_confidence", "sentiment_uncertainty", "sentiment_magnitude"),
+        "sentiment_direction_score",
+    ),
+    "news": (
+        *("news_event_impact", "news_importance", "risk_relevance", "volatility_spike", "drawdown_risk"),
+        *("news_uncertainty", "news_direction_score"),
+    ),
+}
 OWNER = (  # whose answer a column of the decisions is
     dict.fromkeys(_FUSION, "fusion")
     | dict.fromkeys((*_SIZING, *_SCORES), "position_sizing")
@@ -61,6 +72,8 @@ def audit_finite(case: Case, settings: AuditSettings, progress: Progress) -> Aud
         for i, part in enumerate(parts):
             progress("finite", i / len(parts))
             checks += _module(part)
+        for part in case.events():
+            checks += _events(part)
     return AuditResult("finite", tuple(checks), {}, QUESTION)
 
 
@@ -74,7 +87,10 @@ def _module(part: Part) -> Iterator[Check]:
     unreasoned = ~known & words_in(table["reason"]).isin(["known", ""]).to_numpy()
     yield where.check("reason", "reason", unreasoned | (known & (table["reason"] != "known").to_numpy()))
     for name in part.columns:
-        if name in ("ticker", "date", "known", "reason", "xai_summary"):
+        if name in (*part.key, "known", "reason", "xai_summary"):
+            continue
+        if part.of_text and name in COPIED:  # of the document, known or not
+            yield where.check("finite", name, table[name].isna().to_numpy())
             continue
         if name in part.vectors():
             yield from _against_known(where, name, part.vector(name), known)
@@ -83,6 +99,18 @@ def _module(part: Part) -> Iterator[Check]:
         else:
             yield where.check("finite", name, known & table[name].isna().to_numpy())
             yield where.check("silent where not known", name, ~known & (words_in(table[name]) != "").to_numpy())
+
+
+def _events(part: Part) -> Iterator[Check]:
+    """Every number of a document is finite, but for what a source would have said that said nothing."""
+    table = part.read()
+    where = Where(part.module, part.chunk, part.split, table)
+    excused = {source: table.get(f"{source}_event_present", pd.Series(np.nan, table.index)).eq(0.0) for source in SOURCES}
+    for name, values in table.items():
+        owner = next((source for source, names in SOURCES.items() if name in names), "")
+        excuse = excused[owner].to_numpy(dtype=bool) if owner else np.zeros(len(table), dtype=bool)
+        if name not in part.key:
+            yield from _cells(where, str(name), values, excuse)
 
 
 def _against_known(where: Where, name: str, values: AnyArray, known: BoolArray) -> Iterator[Check]:

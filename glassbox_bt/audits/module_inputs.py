@@ -14,6 +14,7 @@ import pandas as pd
 from glassbox_bt.audits.attention_weights import declared_inputs
 from glassbox_bt.audits.case import Case, Part, keys_of, places, words_in
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
+from glassbox_bt.walkforward.text_answers import TEXT_MODULES
 
 __all__ = ["changes"]
 
@@ -33,6 +34,8 @@ def changes(case: Case, module: str, at: tuple[int, str], rows: pd.DataFrame, pa
             largest = np.maximum(largest, _market_change(case, name, at[0], rows, pair))
         elif output:
             by_owner.setdefault(owner, []).append(output)
+    for owner in TEXT_MODULES:
+        by_owner.pop(owner, None)  # their answers are to documents, and a pair with text on either day is not eligible
     for owner, outputs in by_owner.items():
         part, train = case.part(owner, *at), case.part(owner, at[0], "train")
         if part is not None and train is not None:  # a silent module says nothing on either day

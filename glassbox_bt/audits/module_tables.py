@@ -1,7 +1,8 @@
 """Whether a module's recorded tables keep the promises of its layer (`module NAME validate`).
 
 Checked are: one row per member and day, keyed and sorted; finite where known, silent with a reason where not; legal ranges;
-an ``xai_summary`` in every row; no column named like a label; and no answer from a fit that knew its day (R3).
+an ``xai_summary`` in every row; no column named like a label; and no answer from a fit that knew its day (R3). A module that
+answers documents has one row per chunk of the market's text and name instead; the audit says whether all are there.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import numpy as np
 import pandas as pd
 
 from glassbox_bt.audits.ranges import ABOVE, BELOW, range_of
+from glassbox_bt.audits.text_rows import COPIED, row_keys
+from glassbox_bt.market.documents import MARKET_WIDE
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.types import AnyArray, IntArray
 from glassbox_bt.walkforward.tables import FORBIDDEN
 
 __all__ = ["answered", "table_faults", "through_faults"]
 
+OF_TEXT = ("doc_id", "chunk_id", *COPIED)
 NOT_OUTPUTS = ("ticker", "date", "known", "reason", "xai_summary")
 
 
@@ -34,7 +38,8 @@ def table_faults(table: pd.DataFrame, store: MarketStore, days: IntArray) -> Ite
     for column in table.columns:
         if FORBIDDEN.match(str(column)):
             yield f"column `{column}` is named like a label"
-    yield from _key_faults(table, store, days)
+    of_text = set(OF_TEXT) <= set(table.columns)
+    yield from _text_faults(table, store, days) if of_text else _key_faults(table, store, days)
     empty = ~(table["xai_summary"].fillna("").astype(str).str.len() > 0)
     if empty.any():
         yield f"{int(empty.sum())} rows have no xai_summary"
@@ -42,7 +47,7 @@ def table_faults(table: pd.DataFrame, store: MarketStore, days: IntArray) -> Ite
         yield "`known` and `reason` disagree"
     known = table["known"].to_numpy(dtype=bool)
     for column in table.columns:
-        if column not in NOT_OUTPUTS:
+        if column not in NOT_OUTPUTS and not (of_text and column in OF_TEXT):
             yield from _value_faults(str(column), table[column], known)
 
 
@@ -77,6 +82,25 @@ def _key_faults(table: pd.DataFrame, store: MarketStore, days: IntArray) -> Iter
     ):
         if len(extra):
             yield f"{len(extra)} {what}, first {extra[0][1]} on {extra[0][0]:%Y-%m-%d}"
+
+
+def _text_faults(table: pd.DataFrame, store: MarketStore, days: IntArray) -> Iterator[str]:
+    """One row for each chunk and name, of text that the market has; every chunk about the market itself is there."""
+    frame = store.text.frame
+    frame = frame[np.isin(frame["session"].to_numpy(), days)]
+    frame = frame.assign(date=store.dates[frame["session"].to_numpy()].astype("datetime64[ns]"))
+    got, expected = row_keys(table), row_keys(frame)
+    wide = expected[(frame["asset"] == MARKET_WIDE).to_numpy()]
+    if got.has_duplicates:
+        yield f"{int(got.duplicated().sum())} rows stand twice for one chunk and name"
+    if not table["date"].is_monotonic_increasing:
+        yield "rows are not sorted by date"
+    for what, extra in (
+        ("rows are no chunk of the market", got.difference(expected)),
+        ("chunks about the market have no row", wide.difference(got)),
+    ):
+        if len(extra):
+            yield f"{len(extra)} {what}, first {extra[0][3]} on {extra[0][0]:%Y-%m-%d}"
 
 
 def _value_faults(column: str, values: pd.Series, known: AnyArray) -> Iterator[str]:

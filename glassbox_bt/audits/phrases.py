@@ -64,6 +64,23 @@ _CHANCES = ("contagion_5d", "=5", "contagion_20d", "=20", "contagion_60d", "=60"
 _LOSS = "extreme loss #% within #, #% within #, #% within # sessions"
 
 
+_PULLS = {  # what moved the score of a chunk or the impact of a document
+    "wording": "its wording",
+    "polarity": "how the language engine reads it",
+    "facts": "its length, age and form",
+    "network": "the network",
+}
+_ITSELF = {**_PULLS, "polarity": "how the language engine itself reads it"}
+_TEXT_DRIVERS = {
+    "sentiment": "sentiment",
+    "news_impact": "news impact",
+    "risk_relevance": "relevance for risk",
+    "volatility_spike": "a likely volatility spike",
+    "drawdown_risk": "a likely drawdown",
+    "news_uncertainty": "uncertain news",
+}
+
+
 def _chance(place: int) -> str:
     """The phrase of the three chances and their horizons in which the number at one place is asked for."""
     parts = _LOSS.split("#")
@@ -72,6 +89,54 @@ def _chance(place: int) -> str:
 
 PHRASES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
     {
+        "text_encoder": (
+            ("up to {}-#-#", "cutoff_year"),
+            ("up to #-{}-#", "cutoff_month"),
+            ("up to #-#-{}, read", "cutoff_day"),
+            ("read chunk {} of", "chunk_place"),
+            ("chunk # of {},", "n_chunks"),
+            (", {} words", "word_count"),
+            ("put it as {} numbers", "components"),
+            ("mood of {}, from", "polarity"),
+            ("from {} to", "=-1"),
+            ("from # to {}.", "=1"),
+        ),
+        "sentiment": (
+            ("Sentiment {} of", "predicted_sentiment_score"),
+            ("of {} among", "=1"),
+            ("(raw {}),", "predicted_sentiment_score_raw"),
+            ("with chance {},", "predicted_sentiment_confidence"),
+            ("expected size {};", "predicted_sentiment_magnitude"),
+            *((f"{words} ({{}});", f"sentiment_effect_{pull}") for pull, words in _ITSELF.items()),
+            ("the text has {} words", "word_count"),
+        ),
+        "news": (
+            ("News impact {} of", "predicted_news_event_impact"),
+            ("of {} among", "=1"),
+            ("(raw {}),", "predicted_news_event_impact_raw"),
+            ("importance {};", "predicted_news_importance"),
+            ("volatility spike {},", "predicted_volatility_spike_raw"),
+            ("of a drawdown {};", "predicted_drawdown_risk_raw"),
+            ("uncertainty {}.", "predicted_news_uncertainty"),
+            *((f"{words} ({{}}).", f"news_effect_{pull}") for pull, words in _PULLS.items()),
+            ("chunk holds {} of", "attention_mean"),
+            ("attention over {} of them", "news_chunk_count"),
+        ),
+        "qualitative": (
+            *((f"on a text score of {{}} {after}", "qualitative_score") for after in ("and", "by")),
+            ("text risk of {};", "qualitative_risk_score"),
+            ("sign is right {}.", "qualitative_confidence"),
+            ("; confidence {}.", "qualitative_confidence"),
+            ("that count: {},", "event_count"),
+            ("of which {} have", "sentiment_event_count"),
+            ("and {} are news", "news_event_count"),
+            ("Tone adds {} and", "sentiment_contribution"),
+            ("and news {}.", "news_contribution"),
+        ),
+        "qualitative_events": (
+            ("with a score of {} and", "qualitative_score"),
+            ("a risk of {};", "qualitative_risk_score"),
+        ),
         "temporal_encoder": (
             ("the session {} days ago", "attention_ago"),
             ("with {}% of its weight", "attention_top"),
@@ -215,6 +280,11 @@ PHRASES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
 )
 DRIVERS: Mapping[str, str] = MappingProxyType(  # how each text names what drove it
     {
+        "text_encoder": r"^The text engine",
+        "sentiment": r"Most of it comes from",
+        "news": r"Most of the impact comes from",
+        "qualitative": r"main driver is",
+        "qualitative_events": r"main driver is",
         "temporal_encoder": r"attends most to (today|the session)",
         "technical": r"counts most|looked most at",
         "garch": r"realised volatility carries|long-run level|fading of recent shocks",
@@ -233,6 +303,19 @@ DRIVERS: Mapping[str, str] = MappingProxyType(  # how each text names what drove
 )
 WORDS: Mapping[str, tuple[Said, ...]] = MappingProxyType(
     {
+        "sentiment": (
+            Said(r"\), (\w+) with chance", "class_word", {}),
+            Said(r"Most of it comes from ([a-z, ]+) \(", "top_effect", _ITSELF),
+        ),
+        "news": (Said(r"impact comes from ([a-z, ]+) \(", "top_effect", _PULLS),),
+        "qualitative": (
+            Said(r"^(SELL|HOLD|BUY) on", "qualitative_recommendation", _ACTIONS),
+            Said(r"main driver is ([a-z ]+)\.", "dominant_qualitative_driver", _TEXT_DRIVERS),
+        ),
+        "qualitative_events": (
+            Said(r"^By itself (SELL|HOLD|BUY) with", "qualitative_recommendation", _ACTIONS),
+            Said(r"main driver is ([a-z ]+)\.", "dominant_qualitative_driver", _TEXT_DRIVERS),
+        ),
         "volatility": (
             Said(r"in the (\w+) third", "regime_label", {}),
             Said(r"\. ([A-Za-z# ]+) counts most", "top_effect", {k: w[0].replace("30", "#") for k, w in _PUSHED.items()}),

@@ -30,6 +30,10 @@ FAR = 0.02  # from every threshold
 NOT_BY_ROWS = {
     "contagion": "its answer to a name rests on the returns of all names of the day, so its rows cannot be moved one by one",
     "regime": "its answer is one of the whole market, so its rows cannot be moved one by one",
+    **dict.fromkeys(
+        ("text_encoder", "sentiment", "news"), "it answers documents, so it has no rows of names that could be moved"
+    ),
+    "qualitative": "it reads documents, whose words cannot be moved by a little",
 }
 EFFECTS = tuple(f"log_effect_{group}" for group in ("garch", "recent", "embedding"))
 THIRDS = tuple(f"regime_probs_{third}" for third in ("low", "medium", "high"))
@@ -126,7 +130,7 @@ def answers_of_names(walk: Walk, name: str) -> ModuleAnswers:
     """The module's answers by day and name; whoever answers documents has no such rows to be moved."""
     given = walk.fitter.answers[name]
     if not isinstance(given, ModuleAnswers):
-        raise ContractError(f"`{name}` answers documents, so it cannot be probed by rows of names. Take it out of PROBES.")
+        raise ContractError(f"`{name}` answers documents, so it cannot be probed by rows of names. Name it in NOT_BY_ROWS.")
     return given
 
 

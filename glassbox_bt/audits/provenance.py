@@ -6,6 +6,7 @@
 3. A fit's knowledge ends before the first day that it answers, but for self-supervised encoders on train (R3).
 4. The frozen fit in ``models/`` has the bytes of the artefact that answered the test days.
 5. Every place that an approved order names as its evidence is in the run folder.
+6. What the table of a module that answers documents says of a document is what the market's own table of text says.
 
 That no input was known later than its decision is asked by the look-ahead audit, which makes the inputs again.
 """
@@ -22,9 +23,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress, not_asked
-from glassbox_bt.audits.case import NO_RUN, SPLITS, Case, words_in
+from glassbox_bt.audits.case import NO_RUN, SPLITS, Case, Part, words_in
 from glassbox_bt.audits.rows import Where
 from glassbox_bt.audits.subject import FITS
+from glassbox_bt.audits.text_rows import COPIED, owed, row_keys
 from glassbox_bt.runs.artefacts import digest_json
 from glassbox_bt.runs.manifest import file_digest
 
@@ -64,6 +66,7 @@ def _record(case: Case, record: Mapping[str, Any]) -> Iterator[Check]:
         yield here.fault("known before", "fitted_through", _clock_fault(parts, split))
         if split in SPLITS:
             yield here.fault("table", "rows", _table_fault(case, here, parts))
+            yield from _beside(case, here, parts)
     yield where.fault("frozen fit", "bytes", _frozen_fault(case, record))
 
 
@@ -92,7 +95,8 @@ def _clock_fault(parts: list[Path], split: str) -> str:
     for part in parts:
         head = json.loads((part / "part.json").read_text(encoding="utf-8"))
         key = json.loads((part / "key.json").read_text(encoding="utf-8"))
-        first = int(np.load(part / "days.npy")[0])
+        asked = part / "asked.npy"  # of a module that answers documents: its answers may be to none of these days
+        first = int(np.load(asked if asked.is_file() else part / "days.npy")[0])
         if "through" in key and int(key["through"]) != int(head["fitted_through"]):
             return f"{part.name[:12]} says it knows session {head['fitted_through']}, its key {key['through']}"
         if split in ("val", "test") and int(head["fitted_through"]) >= first:
@@ -100,17 +104,45 @@ def _clock_fault(parts: list[Path], split: str) -> str:
     return ""
 
 
+def _beside(case: Case, where: Where, parts: list[Path]) -> Iterator[Check]:
+    """The documents of the market, and the table of documents that stands beside a module's own."""
+    part = case.part(where.module, where.chunk, where.split)
+    if part is not None and part.of_text and part.path.is_file():
+        yield from _source(case, part)
+    events = [one / "table.events.parquet" for one in parts]
+    kept = next((one for one in case.events((where.split,)) if one.chunk == where.chunk), None)
+    if where.module == "qualitative" and (kept is not None or any(one.is_file() for one in events)):
+        yield where.fault("table", "events", _same_fault(kept, events))
+
+
+def _source(case: Case, part: Part) -> Iterator[Check]:
+    """Every row of a module's table against the row of text that it answers."""
+    table = part.read([*part.key, *COPIED])
+    where, due = Where(part.module, part.chunk, part.split, table), owed(case, part, table).frame
+    place = row_keys(due).drop_duplicates().get_indexer(row_keys(table))
+    due = due[~row_keys(due).duplicated()].reset_index(drop=True)
+    told = due.iloc[np.where(place >= 0, place, 0)].reset_index(drop=True) if len(due) else due
+    for name in COPIED:
+        wrong = np.ones(len(table), dtype=bool) if not len(due) else (place < 0) | (table[name] != told[name]).to_numpy()
+        yield where.check("source", name, wrong)
+
+
 def _table_fault(case: Case, where: Where, parts: list[Path]) -> str:
     """The table in the run folder against those of its artefacts."""
-    part = case.part(where.module, where.chunk, where.split)
+    return _same_fault(case.part(where.module, where.chunk, where.split), [one / "table.parquet" for one in parts])
+
+
+def _same_fault(part: Part | None, artefacts: list[Path]) -> str:
     if part is None or not part.path.is_file():
         return "the table is missing"
+    if not all(one.is_file() for one in artefacts):
+        return "its artefacts have no such table"
     kept = part.read()
-    columns, own = list(kept.columns), set(_columns_of(parts[0] / "table.parquet"))
+    columns, own = list(kept.columns), set(_columns_of(artefacts[0]))
     if own != set(part.columns):
         strange = sorted(own ^ set(part.columns))
         return f"`{strange[0]}` is in the table or in its artefact, not in both"
-    made = pd.concat([pd.read_parquet(one / "table.parquet", columns=columns) for one in parts], ignore_index=True)
+    made = pd.concat([pd.read_parquet(one, columns=columns) for one in artefacts], ignore_index=True)
     if len(made) != len(kept):
         return f"{len(kept)} rows, its artefacts have {len(made)}"
     for name in columns:

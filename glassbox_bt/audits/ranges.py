@@ -11,8 +11,12 @@ __all__ = ["ABOVE", "BELOW", "RANGES", "range_of"]
 
 BELOW, ABOVE = 1e-9, 1e-5  # how far outside still counts as inside: rounding
 
+THIRD = 1.0 / 3.0
+
 # The first pattern that fits decides.
 RANGES: tuple[tuple[str, float, float], ...] = (
+    (r"^(predicted_)?sentiment_confidence$", THIRD, 1.0),  # the largest of three chances
+    (r"^(predicted_)?sentiment_uncertainty$", 0.0, 1.0 - THIRD),
     (r"^order_fraction$|_impact(_score)?$|^risk_delta_", -1.0, 1.0),
     (r"^(prob|contagion|own_history|transition_probability)_.*raw$", 0.0, 1.0),  # chances before calibration
     (r"_raw$|_standing$|_contribution$|^log_effect_", -np.inf, np.inf),  # forecasts before they are put on a scale
@@ -44,6 +48,15 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     (r"^missing_clauses$", 0.0, 8.0),
     (r"^market_return_", -np.inf, np.inf),
     (r"^(equity|costs|traded)$", 0.0, np.inf),
+    (r"^(predicted_)?sentiment_score$|^(sentiment|news)_direction_score$|^qualitative_rule_score$", -1.0, 1.0),
+    (r"^predicted_sentiment_class$|^polarity$", -1.0, 1.0),
+    (r"^predicted_sentiment_class_index$", 0.0, 2.0),
+    (r"^(predicted_)?(sentiment_magnitude|(news_)?(importance|uncertainty|unimportance)|risk_relevance)$", 0.0, 1.0),
+    (r"^(predicted_)?(volatility_spike|drawdown_risk)$|^mean_news_importance$", 0.0, 1.0),
+    (r"^attention_(mean|max_head|head_\d+)$|^(has_(polarity|time|both_sources)|risk_veto)$|_event_present$", 0.0, 1.0),
+    (r"^chunk_index$", 0.0, np.inf),
+    (r"^n_chunks$", 1.0, np.inf),
+    (r"^(sentiment|news)_effect_", -np.inf, np.inf),
     (r"^cash$|^return$|^tail_worst$|^embedding$", -np.inf, np.inf),
 )
 

@@ -6,7 +6,8 @@ in words where one fired; (3) every number is, at its printed precision, a value
 Readability is the mean of the five. A mean under 0.95 is a note; a number that its row does not bear out is a failure, and
 so is a word (action, driver, rule) that contradicts its row.
 
-A row without an answer says that it does not know, and why; that stands for action and driver there.
+A row without an answer says that it does not know, and why; that stands for action and driver there. A summary may quote at
+most 20 words of a document, in plain characters; what is quoted is nobody's number and nobody's prose.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import Any
 import numpy as np
 
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Metric, Progress
-from glassbox_bt.audits.case import Case, Group, words_in
+from glassbox_bt.audits.case import EVENTS, Case, Group, words_in
 from glassbox_bt.audits.flesch import ease_of
 from glassbox_bt.audits.phrases import DRIVERS, WORDS, Slot, slots_of
 from glassbox_bt.audits.rows import Where
 from glassbox_bt.audits.summaries import COPIES, Summaries, summaries_of
+from glassbox_bt.audits.text_summaries import overquoted
 from glassbox_bt.audits.texts import Sentence, taken_apart
 from glassbox_bt.types import BoolArray, FloatArray
 
@@ -38,6 +40,7 @@ EASE, GRADE = 30.0, 14.0
 SCORE = re.compile(
     r"\b(buy|sell|hold|score|signal|trend|forecast|risk|chance|shortfall|allows|off by|permitted)\b", re.IGNORECASE
 )
+MOOD = re.compile(r"\b(mood|numbers)\b")  # what an encoder has in the place of a score
 ANY_DRIVER = re.compile(r"\b(driver|because|most|leading|main|due to)\b", re.IGNORECASE)
 UNKNOWN = re.compile(r"\b(unknown|no answer|no size|silent|know nothing|no text event)\b", re.IGNORECASE)
 RAW = re.compile(r"_|\b(nan|NaN|None|inf|null)\b")
@@ -105,9 +108,9 @@ def _content(one: Summaries, skeleton: str, rows: Any) -> BoolArray:
     """Question 2; the rules of a row are looked for in its own text."""
     known = one.known[rows]
     driver = re.search(DRIVERS[one.kind], skeleton) if one.kind in DRIVERS else ANY_DRIVER.search(skeleton)
-    says = bool(SCORE.search(skeleton)) and bool(driver)
+    says = bool((MOOD if one.kind == "text_encoder" else SCORE).search(skeleton)) and bool(driver)
     unknown = bool(UNKNOWN.search(skeleton))
-    stands_for = np.where(known, says or (one.kind == "text" and unknown), unknown or says)
+    stands_for = np.where(known, says, unknown or says)
     return np.asarray(stands_for & ~_unruly(one, skeleton, rows))
 
 
@@ -205,6 +208,8 @@ def _checks(one: Summaries, marks: _Marks) -> Iterator[Check]:
     where = Where(one.module, one.chunk, one.split, one.table)
     yield where.check("numbers agree with the row", one.text, marks.wrong, lambda i: marks.why.get(i, ""))
     yield where.check("words agree with the row", one.text, marks.words, lambda i: str(one.table[one.text].iloc[i]))
+    if one.kind == EVENTS:
+        yield where.check("quotes", one.text, overquoted(one.table[one.text]), lambda i: str(one.table[one.text].iloc[i]))
     mean = float(marks.good.mean()) if marks.good.size else 1.0
     failed = ", ".join(f"{name} {row.mean():.1%}" for name, row in zip(CHECKS, marks.good, strict=True) if not row.all())
     yield where.fault("readability", one.text, f"{mean:.3f}: {failed}" if mean < READABLE else "", hard=False)

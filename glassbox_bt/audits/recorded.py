@@ -17,6 +17,7 @@ from glassbox_bt.market.view import Span
 from glassbox_bt.portfolio.book import FillCode
 from glassbox_bt.types import AnyArray, FloatArray, IntArray
 from glassbox_bt.walkforward.fitting import DECIDED, digests
+from glassbox_bt.walkforward.text_answers import TextAnswers
 
 __all__ = ["answer_checks", "clock_checks", "fill_checks", "input_checks"]
 
@@ -43,10 +44,11 @@ def fill_checks(subject: Subject) -> Iterator[Check]:
 def clock_checks(walk: Walk) -> Iterator[Check]:
     """Every answer comes from a fit that ended before its day; encoders may answer their own train days (R3)."""
     for name, given in walk.fitter.answers.items():
-        late = given.fitted_through >= given.days
+        days = given.session if isinstance(given, TextAnswers) else given.days
+        late = given.fitted_through >= days
         if given.in_sample:
-            late &= given.days > walk.fitter.days.train[-1]
-        detail = f"the answer for {walk.fitter.store.dates[given.days[late][0]]} knows its own day" if late.any() else ""
+            late &= days > walk.fitter.days.train[-1]
+        detail = f"the answer for {walk.fitter.store.dates[days[late][0]]} knows its own day" if late.any() else ""
         yield Check("fitted before answering", name, "fitted_through", walk.number, "", not late.any(), detail)
 
 
@@ -105,9 +107,10 @@ def _answers_alike(walk: Walk, name: str, days: IntArray, span: Span, how: str) 
     tickers, cut = list(span.tickers), str(fitter.store.dates[days[-1]])
     places = np.searchsorted(fitter.store.tickers, tickers)
     made = fitter.answers[name].on(days, places)
-    if made.rows is not None:  # one row for each document and name
-        days, tickers = made.days, []
     pairs: dict[str, tuple[AnyArray, AnyArray]] = {"known": (made.known, again.known)}
+    if made.rows is not None and again.rows is not None:  # one row for each chunk of a document and name
+        days, tickers = made.days, []
+        pairs["rows"] = (made.rows, again.rows)
     pairs |= {output: (values, again.outputs[output]) for output, values in made.outputs.items()}
     for output, (one, two) in pairs.items():
         fault = difference(np.asarray(one), np.asarray(two), fitter.store.dates[days], tickers)

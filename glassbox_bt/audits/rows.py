@@ -44,6 +44,8 @@ class Where:
         return not_asked(what, self.module, column, why, self.chunk)
 
     def name(self, row: int) -> str:
-        """Name and day of one row."""
+        """Name and day of one row, and its document where it has one."""
         one = self.rows.iloc[row]
-        return f"{one['ticker']} {str(one['date'])[:10]}"
+        name = f"{one['ticker'] or 'the market'} {str(one['date'])[:10]}"
+        document = next((one[key] for key in ("chunk_id", "doc_id") if key in self.rows.columns), "")
+        return f"{name} {document}" if document else name

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     # Audits are imported by name. Named here as well, they are part of the code's digest: a run that was audited by other
     # code is not the same run.
     from glassbox_bt.audits import (  # noqa: F401  # noqa: F401
+        absent_text,
         attention,
         bounds,
         completeness,
@@ -34,13 +35,15 @@ if TYPE_CHECKING:
         rule_trace,
         schema,
         stability,
+        text,
+        text_explanations,
         top_driver,
     )
     from glassbox_bt.audits.case import Case
 
 __all__ = ["REBUILDING", "audit_table", "run_audits", "write_table_audit"]
 
-REBUILDING = ("stability", "lookahead")  # they need the run's own code
+REBUILDING = ("absent_text", "text_explanations", "stability", "lookahead")  # they need the run's own code
 
 
 @dataclass(frozen=True, slots=True)

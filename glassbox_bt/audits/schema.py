@@ -2,7 +2,8 @@
 
 1. Columns: an allow-list with types; the specification's come in its order. No column is named like a label.
 2. A table with the old ``top_risk_driver`` and without ``top_attention_risk_driver`` is of another schema: fatal.
-3. Keys: one row per name and day, sorted; exactly the members of the universe where that is known.
+3. Keys: one row per name and day, sorted; exactly the members of the universe where that is known. Of a module that
+   answers documents: one row per chunk and name, in the order of the market's own table of text, and exactly its rows.
 4. The pooled risk is what attention makes of the six risk scores, within 1e-3 (A5).
 """
 
@@ -17,7 +18,19 @@ import pandas as pd
 from glassbox_bt.audits.base import AuditResult, AuditSettings, Check, Progress
 from glassbox_bt.audits.case import KEY, SPLITS, Case, Group, Part, keys_of
 from glassbox_bt.audits.rows import Where
-from glassbox_bt.audits.schemas import A5, APPROVED, DECISIONS, LABELLED, MODULES, NOT_LABELS, TOGETHER, TableSchema, faults
+from glassbox_bt.audits.schemas import (
+    A5,
+    APPROVED,
+    DECISIONS,
+    EVENT_COLUMNS,
+    LABELLED,
+    MODULES,
+    NOT_LABELS,
+    TOGETHER,
+    TableSchema,
+    faults,
+)
+from glassbox_bt.audits.text_rows import owed, row_keys
 from glassbox_bt.modules._attribution import RISKS
 from glassbox_bt.types import IntArray
 
@@ -45,7 +58,9 @@ def audit_schema(case: Case, settings: AuditSettings, progress: Progress) -> Aud
         parts = list(case.parts())
         for i, part in enumerate(parts):
             progress("schema", i / len(parts))
-            checks += _module_checks(case, part)
+            checks += _text_checks(case, part) if part.of_text else _module_checks(case, part)
+        for part in case.events():
+            checks += _event_checks(part)
     return AuditResult("schema", tuple(checks), {"tables": 1 + (1 + len(parts) if case.whole else 0)}, QUESTION)
 
 
@@ -124,6 +139,34 @@ def _module_checks(case: Case, part: Part) -> Iterator[Check]:
     if part.split == SPLITS[0]:  # learned modules answer whole blocks of train, the first ones not at all (R4)
         days = days[np.isin(case.store.dates[days], table["date"].to_numpy().astype("datetime64[D]"))]
     yield _complete(case, where, days)
+
+
+def _text_checks(case: Case, part: Part) -> Iterator[Check]:
+    """A module that answers documents: columns, keys, and the rows of the market's text (D-NEWS-01)."""
+    table = part.read()
+    where = Where(part.module, part.chunk, part.split, table)
+    yield from _columns(where, MODULES[part.module])
+    keys, due = row_keys(table), owed(case, part, table)
+    wanted = row_keys(due.frame)
+    yield where.check("unique key", "chunk_id", keys.duplicated())
+    place = wanted.get_indexer(keys)
+    yield where.check("in the order of the text", "date", np.diff(place[place >= 0], prepend=-1) <= 0)
+    lost, strange = due.frame[due.must & ~wanted.isin(keys)], table[place < 0]
+    said = [
+        f"{len(rows)} {what}, first {Where('', None, '', rows).name(0)}"
+        for what, rows in (("chunks of the market have no row", lost), ("rows are no chunk of the market", strange))
+        if len(rows)
+    ]
+    yield where.fault("complete", "chunk_id", "; ".join(said))
+
+
+def _event_checks(part: Part) -> Iterator[Check]:
+    where = Where(part.module, part.chunk, part.split, part.read())
+    yield from _columns(where, EVENT_COLUMNS)
+    keys = where.rows[part.key]
+    yield where.check("unique key", "doc_id", keys.duplicated().to_numpy())
+    dates = where.rows["date"].to_numpy()
+    yield where.check("sorted by day", "date", np.append(False, dates[1:] < dates[:-1])[: len(dates)])
 
 
 def _together(where: Where) -> Iterator[Check]:

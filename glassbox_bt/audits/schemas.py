@@ -2,7 +2,7 @@
 
 A name with ``?`` may be absent: the module abstains from it in some settings, or its source is silent. Types are ``f``
 number, ``s`` text, ``b`` flag (0, 1 or boolean), ``i`` whole number, ``v`` one vector per row. What only one variant of a
-module has comes whole or not at all: `TOGETHER`.
+module has comes whole or not at all: `TOGETHER`. A module that answers documents repeats what the market says of each row.
 """
 
 from __future__ import annotations
@@ -18,9 +18,20 @@ from glassbox_bt.modules._attribution import RISKS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["A5", "APPROVED", "DECISIONS", "LABELLED", "MODULES", "NOT_LABELS", "TOGETHER", "TableSchema", "faults"]
+__all__ = [
+    "A5",
+    "APPROVED",
+    "DECISIONS",
+    "EVENT_COLUMNS",
+    "LABELLED",
+    "MODULES",
+    "NOT_LABELS",
+    "TOGETHER",
+    "TableSchema",
+    "faults",
+]
 
-LABELLED = r"^(target|true|future|forward|label)_"
+LABELLED = r"^(target|true|future|forward|label|excess)_"  # `excess_`: D-LAB-04
 NOT_LABELS = ("target_weight",)  # the weight that an order aims at; no outcome
 A5 = (
     "top_attention_risk_driver",
@@ -54,6 +65,12 @@ def _module(text: str) -> TableSchema:
     return TableSchema.of("ticker:s date:d", text, "known:b reason:s xai_summary:s")
 
 
+def _of_text(text: str) -> TableSchema:
+    """The table of a module that answers documents: where each row comes from, then as for any module."""
+    row = "doc_id:s chunk_id:s chunk_index:i n_chunks:i word_count:i source:s form_type:s published_at:d has_time:b"
+    return _module(f"{row} {text}")
+
+
 def _chances(ending: str) -> str:
     """The four chances of a regime."""
     return " ".join(f"prob_{name}{ending}:f" for name in ("calm", "volatile", "crisis", "rotation"))
@@ -71,6 +88,9 @@ _LEARNED_VOLATILITY = (  # what a GARCH forecast under the same name does not ha
     *("garch_vol_30d", "har_vol_10d", "har_vol_30d", "vol_10d_anchor", "vol_30d_anchor"),
     *(f"{what}_{group}" for what in ("log_effect", "share") for group in ("garch", "recent", "embedding")),
 )
+_SENTIMENT = (*("score", "score_raw", "anchor_raw", "class_index", "class", "confidence", "uncertainty", "magnitude"),)
+_RISKS = ("predicted_risk_relevance", "predicted_volatility_spike", "predicted_drawdown_risk")  # of a document
+_DAILY = "event_count:i sentiment_event_count:i news_event_count:i chunk_count:i"
 _INFLUENCERS = tuple(f"top_influencer_{rank}" for rank in range(1, 11))
 _INFLUENCES = tuple(f"influence_{rank}" for rank in range(1, 11))
 TOGETHER: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
@@ -81,6 +101,31 @@ TOGETHER: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 )
 MODULES: Mapping[str, TableSchema] = MappingProxyType(
     {
+        "text_encoder": _of_text("polarity?:f has_polarity?:f"),  # a fit that abstains has neither
+        "sentiment": _of_text(
+            " ".join(f"predicted_sentiment_{name}:f" for name in _SENTIMENT)
+            + " sentiment_prob_negative:f sentiment_prob_neutral:f sentiment_prob_positive:f "
+            + " ".join(f"sentiment_effect_{name}:f" for name in ("wording", "polarity", "facts", "network"))
+        ),
+        "news": _of_text(
+            " ".join(f"{name}:f" for name in ("predicted_news_event_impact", "predicted_news_importance", *_RISKS))
+            + " predicted_news_uncertainty:f news_unimportance:f predicted_news_event_impact_raw:f "
+            + " ".join(f"{name}_raw:f" for name in _RISKS)
+            + " predicted_news_impact_anchor_raw:f "
+            + " ".join(f"news_effect_{name}:f" for name in ("wording", "polarity", "facts", "network"))
+            + " news_chunk_count:i news_word_count:i network_speaks:f attention_mean:f attention_max_head:f "
+            "attention_head_1:f attention_head_2:f attention_head_3:f attention_head_4:f"
+        ),
+        "qualitative": _module(
+            f"{_DAILY} qualitative_score:f qualitative_score_raw:f qualitative_score_standing:f "
+            "qualitative_score_anchor_raw:f qualitative_risk_score:f qualitative_risk_score_raw:f "
+            "qualitative_risk_score_anchor_raw:f qualitative_confidence:f qualitative_recommendation:s risk_veto:f "
+            "max_event_risk_score:f mean_event_risk_score:f mean_sentiment_score:f mean_news_impact_score:f "
+            "mean_news_importance:f dominant_qualitative_driver:s "
+            + " ".join(f"{part}_contribution:f" for part in ("sentiment", "news", "amount", "base", "network"))
+            + " qualitative_rule_score:f qualitative_rule_risk_score:f qualitative_rule_confidence:f "
+            "qualitative_rule_recommendation:s"
+        ),
         "temporal_encoder": _module("embedding:v attention:v reconstruction_error:f"),
         "technical": _module(
             "trend_score:f momentum_score:f move_intensity:f timing_confidence:f "
@@ -170,6 +215,13 @@ DECISIONS = TableSchema.of(
     "final_effective_signal:f binding_rule_id:s rule_ledger_ref?:s target_weight?:f held_weight?:f exit_blocked?:b "
     "fusion_learned_summary?:s",
     ordered=True,
+)
+EVENT_COLUMNS = TableSchema.of(  # beside the qualitative analyst's own table: its documents, each judged by itself
+    "ticker:s date:d doc_id:s source:s sentiment_score:f sentiment_confidence:f sentiment_uncertainty:f "
+    "sentiment_magnitude:f sentiment_event_present:b news_event_impact:f news_importance:f risk_relevance:f "
+    "volatility_spike:f drawdown_risk:f news_uncertainty:f news_event_present:b has_both_sources:b "
+    "sentiment_direction_score:f news_direction_score:f qualitative_score:f qualitative_risk_score:f "
+    "qualitative_confidence:f qualitative_recommendation:s dominant_qualitative_driver:s xai_summary:s"
 )
 APPROVED = TableSchema.of(
     "approved:s approved_action:s approved_fraction:f requested_fraction:f current_fraction:f order_fraction:f "

@@ -2,7 +2,7 @@
 
 A module's summary speaks of its own row; some numbers are made of the row's values (where attention is largest, a tail mean
 without its worst day, what a part adds to a forecast), and these are made here again. Decisions' stories speak of the
-barrier's row, those of approved orders of both.
+barrier's row, those of approved orders of both. Words that a document's own text is quoted with are looked at by themselves.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from glassbox_bt.audits.case import Case, Group, Part, keys_of, known_in, on_keys, words_in
+from glassbox_bt.audits.case import EVENTS, Case, Group, Part, keys_of, known_in, on_keys, words_in
 from glassbox_bt.audits.phrases import PHRASES
+from glassbox_bt.audits.text_summaries import about_text, without_quotes
 from glassbox_bt.decision.rules import RULES, Effect, codes
 from glassbox_bt.types import BoolArray
 
@@ -31,7 +32,7 @@ COPIES = (("quantitative_xai_summary", "quantitative"), ("fusion_learned_summary
 
 @dataclass(frozen=True, slots=True)
 class Summaries:
-    """One column of texts with its table; ``kind`` names its phrases, "any" where there are none, "text" for fixed words.
+    """One column of texts with its table; ``kind`` names its phrases, "any" where there are none.
 
     ``rules`` holds for each row the words of the rules that fired and of those that bound the size; None where the text
     does not speak of rules. ``wording`` are the texts with the names that their rows name written ``name``, where they
@@ -62,7 +63,13 @@ def summaries_of(case: Case) -> Iterator[Summaries]:
             known = known_in(table) if "known" in table.columns else np.ones(len(table), dtype=bool)
             kind = part.module if part.module in PHRASES else "any"
             wording = _without_names(table) if kind == "contagion" else None
+            if part.of_text:
+                table, wording = about_text(case, part, table)
             yield Summaries(part.module, part.chunk, part.split, "xai_summary", kind, table, known, wording=wording)
+    for part in case.events():
+        table = part.read()
+        known, wording = np.ones(len(table), dtype=bool), without_quotes(table["xai_summary"])
+        yield Summaries(EVENTS, part.chunk, part.split, "xai_summary", EVENTS, table, known, wording=wording)
     for group in case.groups():
         yield from _of_decisions(case, group)
     for group in case.groups(case.approved) if case.whole else ():
@@ -124,12 +131,14 @@ def _of_decisions(case: Case, group: Group) -> Iterator[Summaries]:
     """The stories of the decisions; copies of modules' texts only where the module's own table is not there."""
     rows, nobody = group.rows, np.zeros(len(group.rows), dtype=bool)
     known = rows["learned_fusion_signal"].notna().to_numpy() if "learned_fusion_signal" in rows.columns else nobody
-    for text, kind in (("fusion_xai_summary", "decisions"), ("qualitative_xai_summary", "text"), *COPIES):
+    spoken = rows["event_count"].gt(0).to_numpy() if "event_count" in rows.columns else nobody
+    for text, kind in (("fusion_xai_summary", "decisions"), ("qualitative_xai_summary", "qualitative"), *COPIES):
         if text not in rows.columns or case.part(kind, group.chunk, group.split) is not None or rows[text].isna().all():
             continue
         rules = _rules_of(case, rows) if kind == "decisions" else None
         table = rows if rules is None else rows.assign(more_rules=_more(rules))
-        yield Summaries("decisions", group.chunk, group.split, text, kind, table, nobody if kind == "text" else known, rules)
+        own = spoken if kind == "qualitative" else known
+        yield Summaries("decisions", group.chunk, group.split, text, kind, table, own, rules)
 
 
 def _of_approved(case: Case, group: Group) -> Summaries:

@@ -95,6 +95,8 @@ def audit_top_driver(case: Case, settings: AuditSettings, progress: Progress) ->
 
 def _drivers(case: Case) -> Iterator[Drivers]:
     for one in recorded_attention(case, JUDGED):
+        if "doc_id" in one.rows.columns:  # the next day's document is another one
+            continue
         yield Drivers(one.module, "attention", one.chunk, one.split, one.rows, np.nan_to_num(one.weights))
     for part in case.parts(JUDGED):
         for what, columns in (

@@ -14,6 +14,7 @@ from glassbox_bt.audits.base import AuditResult, AuditSettings, audits_named
 from glassbox_bt.audits.case import Case
 from glassbox_bt.cli import job
 from tests.audits.planted import Planted
+from tests.audits.texty import texty_run
 from tests.flow.command import Shell
 from tests.flow.resuming import finished_run
 from tests.flow.risky import risky_run
@@ -48,6 +49,18 @@ def planted(run: Path, tmp_path: Path) -> Planted:
 def planted_risk(risky: Path, tmp_path: Path) -> Planted:
     """A copy of the tables of the run with the whole risk engine on."""
     return _copied(risky, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def texty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with the branch of text on; tests must not write into it."""
+    return texty_run(tmp_path_factory.getbasetemp())[1]
+
+
+@pytest.fixture
+def planted_text(texty: Path, tmp_path: Path) -> Planted:
+    """A copy of the tables of the run with the branch of text on."""
+    return _copied(texty, tmp_path)
 
 
 def _copied(run: Path, folder: Path) -> Planted:

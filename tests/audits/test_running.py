@@ -20,6 +20,9 @@ CHEAP = ("bounds", "rule_trace", "completeness", "entropy", "top_driver")
 KEYS = {"audit", "question", "hard", "status", "passed", "reason", "n_checks", "n_findings", "findings", "not_asked"}
 
 
+WITHOUT_TEXT = ("stability", "lookahead")  # what rebuilds the walk of a run without text
+
+
 def quiet(_what: str, _share: float) -> None:
     """No progress is shown."""
 
@@ -94,15 +97,15 @@ def test_tables_are_audited_whatever_code_made_them(planted: Planted) -> None:
     assert all(one.asked or one.status == "not applicable" for one in results)
 
 
-@pytest.mark.parametrize("name", REBUILDING)
+@pytest.mark.parametrize("name", WITHOUT_TEXT)
 def test_what_rebuilds_the_walk_is_refused_for_other_code(planted: Planted, name: str) -> None:
     with pytest.raises(RunFolderError, match=r"`strategies\.full_stack` has changed since the run"):
         run_audits(of_other_code(planted), SMALL, quiet, (name,))
 
 
 def test_without_names_what_cannot_be_asked_is_left_out_and_said(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glassbox_bt.audits.base.AUDITS", {name: AUDITS[name] for name in ("bounds", *REBUILDING)})
-    monkeypatch.setattr("glassbox_bt.audits.running.AUDITS", {name: AUDITS[name] for name in ("bounds", *REBUILDING)})
+    monkeypatch.setattr("glassbox_bt.audits.base.AUDITS", {name: AUDITS[name] for name in ("bounds", *WITHOUT_TEXT)})
+    monkeypatch.setattr("glassbox_bt.audits.running.AUDITS", {name: AUDITS[name] for name in ("bounds", *WITHOUT_TEXT)})
     results = run_audits(of_other_code(planted), SMALL, quiet)
     assert [(one.name, one.refused, one.status) for one in results] == [
         ("bounds", False, "pass"),
@@ -166,6 +169,22 @@ def test_no_audit_stumbles_over_a_missing_column(planted: Planted, ask: Any, tab
     for name in (*TABLE_AUDITS, "readability"):
         assert isinstance(ask(name, run, *few), AuditResult)
     assert [one for one in ask("schema", run, *few).findings if one.column == column or column in ("known", "reason")]
+
+
+@pytest.mark.parametrize("table", ["text_encoder/chunk1_test", "sentiment/chunk1_test", "news/chunk1_test"])
+@pytest.mark.parametrize(
+    "columns",
+    [("known", "word_count"), ("reason", "chunk_index"), ("published_at", "xai_summary"), ("has_time", "n_chunks")],
+)
+def test_no_audit_stumbles_over_a_missing_column_of_text(
+    planted_text: Planted, ask: Any, table: str, columns: tuple[str, ...]
+) -> None:
+    run = planted_text.change(f"modules/{table}", lambda content: content.drop(columns=list(columns)))
+    few = ("text_encoder", "sentiment", "news", "qualitative")
+    for name in (*TABLE_AUDITS, "coverage", "provenance", "readability"):
+        assert isinstance(ask(name, run, *few), AuditResult)
+    named = {one.column for one in ask("schema", run, *few).findings if one.module == table.partition("/")[0]}
+    assert named >= set(columns)
 
 
 @pytest.mark.parametrize(
