@@ -119,8 +119,8 @@ PHRASES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
             ("of a drawdown {};", "predicted_drawdown_risk_raw"),
             ("uncertainty {}.", "predicted_news_uncertainty"),
             *((f"{words} ({{}}).", f"news_effect_{pull}") for pull, words in _PULLS.items()),
-            ("chunk holds {} of", "attention_mean"),
-            ("attention over {} of them", "news_chunk_count"),
+            ("to this chunk {}, of", "attention_mean"),
+            (", of {}.", "news_chunk_count"),
         ),
         "qualitative": (
             *((f"on a text score of {{}} {after}", "qualitative_score") for after in ("and", "by")),

@@ -66,7 +66,7 @@ def texty_run(base: Path) -> tuple[Path, Path]:
 
     Worker processes of one session share it: the first to ask makes it, the others wait.
     """
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "texty"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "texty_audited"
     folder.mkdir(exist_ok=True)
     plan, run, done = folder / "plan.toml", folder / "run", folder / "done"
     with (folder / "lock").open("w") as lock:
