@@ -102,9 +102,7 @@ TOGETHER: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 MODULES: Mapping[str, TableSchema] = MappingProxyType(
     {
         # A fit that abstains has no mood, and no engine that read.
-        "text_encoder": _of_text(
-            "polarity?:f has_polarity?:f engine?:s engine_digest?:s knowledge_cutoff?:s knowledge?:s"
-        ),
+        "text_encoder": _of_text("polarity?:f has_polarity?:f engine?:s engine_digest?:s knowledge_cutoff?:s knowledge?:s"),
         "sentiment": _of_text(
             " ".join(f"predicted_sentiment_{name}:f" for name in _SENTIMENT)
             + " sentiment_prob_negative:f sentiment_prob_neutral:f sentiment_prob_positive:f "

@@ -177,7 +177,7 @@ Licence of the sentences: CC BY-NC-SA 3.0, not for commercial use. No sentence i
   sentences or more, {n_within} sentences in all, the largest {largest} (earnings reports that differ in names and figures).
 - {n_folds} folds, stratified by label, groups whole. Each method learns on all but one and answers that one; every sentence
   is answered once, by a fit that saw neither it nor a near-duplicate.
-- Settings were fixed before any fold of this table was scored. The logit's penalty is chosen by cross-validation inside the
+- Settings were fixed before any score of this table was seen. The logit's penalty is chosen by cross-validation inside the
   training folds, the epoch of fine-tuning by a hold-out of one {held}th of them (so it learns from fewer sentences than the
   other methods). A first trial on 300 of the sentences, to time it, showed that a dead column of the encoder kept training
   from moving; that was mended, and then running time alone set epochs, batch and the range of penalties.
@@ -205,8 +205,8 @@ Engines by digest:
 The published rows are those of Araci (2019), "FinBERT: Financial Sentiment Analysis with Pre-trained Language Models",
 https://arxiv.org/abs/1908.10063, page 6; the figures of the full set also at
 https://www.paperswithcode.com/paper/finbert-financial-sentiment-analysis-with-pre. They were taken from that index and from
-notes on the paper, not from the paper itself. FinBERT learned from this very set, which is why it is never scored on it here.
-Its figures come from another split: they stand beside, not in, the comparison.
+notes on the paper, not from the paper itself. FinBERT learned from this very set, which is why it is never scored on it
+here. Its figures come from another split: they stand beside, not in, the comparison.
 
 ## Differences between methods, on the same sentences
 
