@@ -102,7 +102,8 @@ def test_what_text_adds_is_asked(made: tuple[Plan, Path]) -> None:
     scores = pd.read_parquet(made[1] / "ablations" / "text_scores.parquet")
     assert set(scores["variant"]) == {"text_moved", "text_delayed"}
     metrics = json.loads((made[1] / "metrics.json").read_text())
-    assert {row["text"] for row in metrics["text_controls"]} == {"as it came", "text_moved", "text_delayed"}
+    asked = {"as it came", "text_moved", "text_delayed", "word list"}
+    assert {row["text"] for row in metrics["text_controls"]} == asked
 
 
 def test_the_layout_of_upstream_has_the_text_tables(made: tuple[Plan, Path], tmp_path: Path) -> None:
