@@ -111,10 +111,14 @@ def knowledge_words(record: RunRecord) -> Paragraph | None:
                 "evidence that text foretells anything.",
             )
         )  # fmt: skip
-    open_ones = [chunk for chunk, claim in found.items() if claim.value == UNKNOWN]
+    unknown = [chunk for chunk, claim in found.items() if claim.value == UNKNOWN]
+    silent_ones = [chunk for chunk in unknown if cutoff_source(record, chunk) is None]
+    open_ones = [chunk for chunk in unknown if chunk not in silent_ones]
     if open_ones:
         names = listed([chunk_name(record, chunk) for chunk in open_ones])
         said.append(prose("Up to when the engine of ", names, " learned is unknown: it may know what came after the test."))
+    if silent_ones:
+        said.append(prose("In ", listed([chunk_name(record, chunk) for chunk in silent_ones]), " no engine read any text."))
     return Paragraph(prose(*(prose(" " if place else "", one) for place, one in enumerate(said))), "warning")
 
 
