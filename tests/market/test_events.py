@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from glassbox_bt.errors import ContractError
 from glassbox_bt.market import events as told
@@ -201,6 +202,8 @@ def test_planted_types_are_recovered(headlines: tuple[pd.DataFrame, pd.DataFrame
     """The wordings were written after the patterns. The interval is over wordings: headlines of one are right together."""
     truth, said = headlines
     share, low = accuracy(truth, said)
+    wilson = stats.binomtest(round(share * len(truth)), len(truth)).proportion_ci(0.95, "wilson")
+    print(f"\n{share:.3f} [{wilson.low:.3f}, {wilson.high:.3f}] of {len(truth)} types; over wordings from {low:.3f}")  # noqa: T201
     assert share > 0.80
     assert low > 0.70
     named = said["event_type"].to_numpy() != "other"

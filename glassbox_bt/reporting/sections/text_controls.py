@@ -132,6 +132,8 @@ def _cost(record: RunRecord, text: str) -> Prose:
     variant, line = _traded(record, text, measure)
     if variant is None:
         return EMPTY
+    if variant.get("effect") != "none" and not variant.content["changed"]["orders"]:
+        return prose("no order of the portfolio changed, so nothing was compared there")
     if line is None:
         return prose(
             "no decision of the portfolio changed" if variant.get("effect") == "none" else "the portfolio was not compared"
