@@ -86,7 +86,7 @@ def statistics_of(run: Path, manifest: Mapping[str, Any]) -> Statistics:
             *calibration_claims(told, settings.level),
         ],
         **_risk(run, manifest, books, outcomes),
-        "text_controls": text_control_rows(run, outcomes, settings.level, word_list_scores(run, manifest)),
+        "text_controls": text_control_rows(run, outcomes, settings.level, lambda: word_list_scores(run, manifest)),
         "text_coverage": text_coverage(run, manifest),
         "text_contests": text_contest_rows(run, outcomes, settings.level),
     }

@@ -10,7 +10,7 @@ rows that the branch knows. It learned nothing, so it cannot know what a languag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +36,16 @@ TEXT_OUTCOMES: Mapping[str, int] = {  # name to horizon in sessions; the first i
 
 
 def text_control_rows(
-    run: Path, outcomes: Mapping[int, pd.DataFrame], level: float, words: pd.DataFrame | None = None
+    run: Path, outcomes: Mapping[int, pd.DataFrame], level: float, word_list: Callable[[], pd.DataFrame | None]
 ) -> list[dict[str, Any]]:
     """Rows by text (as it came, the variant that edits it, or the word list), outcome and chunk (0 = pooled).
 
-    ``words`` are those of `word_list_scores`; without the text branch there is no row.
+    ``word_list`` reads the scores of the word list; without the text branch it is not called, and there is no row.
     """
     scores = _scores(run, outcomes)
     if scores is None:
         return []
+    words = word_list()
     if words is not None:
         scores[WORD_LIST] = {
             chunk: table[["date", "ticker"]].merge(words, on=["date", "ticker"]) for chunk, table in scores[AS_IT_IS].items()

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from glassbox_bt.evaluation.text_controls import AS_IT_IS, TEXT_OUTCOMES, WORD_LIST, text_control_rows
 
 NAMES = tuple("ABCDEFGHIJ")
+
+
+def no_list() -> None:
+    """The word list of a market without news about a name."""
 
 
 def run_with(folder: Path, seed: int = 0) -> tuple[Path, dict[int, pd.DataFrame]]:
@@ -36,7 +41,9 @@ def run_with(folder: Path, seed: int = 0) -> tuple[Path, dict[int, pd.DataFrame]
 
 def test_true_text_ranks_names_and_moved_text_does_not(tmp_path: Path) -> None:
     run, outcomes = run_with(tmp_path)
-    rows = {(row["text"], row["chunk"]): row for row in text_control_rows(run, outcomes, 0.95) if row["horizon"] == 10}
+    rows = {
+        (row["text"], row["chunk"]): row for row in text_control_rows(run, outcomes, 0.95, no_list) if row["horizon"] == 10
+    }
     own, moved = rows[AS_IT_IS, 0], rows["text_moved", 0]
     assert 0.55 < own["rank_ic"] < 0.8
     assert own["low"] > 0.4
@@ -49,14 +56,14 @@ def test_true_text_ranks_names_and_moved_text_does_not(tmp_path: Path) -> None:
 
 def test_a_year_without_text_says_nothing_and_is_there(tmp_path: Path) -> None:
     run, outcomes = run_with(tmp_path)
-    row = next(r for r in text_control_rows(run, outcomes, 0.95) if r["text"] == AS_IT_IS and r["chunk"] == 2)
+    row = next(r for r in text_control_rows(run, outcomes, 0.95, no_list) if r["text"] == AS_IT_IS and r["chunk"] == 2)
     assert row["n_days"] == 0
     assert np.isnan(row["rank_ic"])
 
 
-def test_without_the_branch_there_is_nothing_to_say(tmp_path: Path) -> None:
+def test_without_the_branch_there_is_nothing_to_say_and_the_market_stays_closed(tmp_path: Path) -> None:
     outcomes = {1: pd.DataFrame({"date": [], "ticker": []})}
-    assert text_control_rows(tmp_path, outcomes, 0.95) == []
+    assert text_control_rows(tmp_path, outcomes, 0.95, lambda: pytest.fail("the word list was read")) == []
 
 
 def test_a_word_list_is_asked_on_the_rows_of_the_branch_alone(tmp_path: Path) -> None:
@@ -64,7 +71,9 @@ def test_a_word_list_is_asked_on_the_rows_of_the_branch_alone(tmp_path: Path) ->
     came = pd.concat(outcomes.values())
     words = came[["date", "ticker"]].assign(qualitative_score=-came["forward_log_return_5d"])
     rows = {
-        (row["text"], row["chunk"]): row for row in text_control_rows(run, outcomes, 0.95, words) if row["horizon"] == 10
+        (row["text"], row["chunk"]): row
+        for row in text_control_rows(run, outcomes, 0.95, lambda: words)
+        if row["horizon"] == 10
     }
     listed = rows[WORD_LIST, 0]
     assert listed["n_days"] == 120

@@ -196,7 +196,7 @@ def test_members_that_are_unusable_influence_nobody() -> None:
 
 def test_the_table_names_the_influencers() -> None:
     span, answers = span_of(tiny(), MODULE), answered(fitted())
-    table = answers_table(MODULE, span, answers, fitted().explain(span, answers))
+    table = answers_table(MODULE, span, answers, fitted().explain(span, answers), tiny())
     known = table[table["known"]]
     assert set(known["top_influencer_1"]) <= set(tiny().tickers)
     assert (known["top_influencer_8"] == "none").all()

@@ -77,7 +77,7 @@ def test_d_drw_01_a_table_without_its_last_month_is_refused(
 ) -> None:
     span = span_of(store, MODULE, below, LAST)
     said = drawdown.predict_many(span)
-    table = answers_table(MODULE, span, said, drawdown.explain(span, said))
+    table = answers_table(MODULE, span, said, drawdown.explain(span, said), store)
     assert not list(table_faults(table, store, LAST))
     cut = table[table["date"] < store.dates[LAST[-30]]]
     assert any("members have no row" in fault for fault in table_faults(cut, store, LAST))
