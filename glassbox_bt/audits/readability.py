@@ -65,6 +65,10 @@ def audit_readability(case: Case, settings: AuditSettings, progress: Progress) -
     n_texts = 0
     for one in summaries_of(case):
         progress("readability", 0.0)
+        if one.table.empty:  # a chunk without text
+            where = Where(one.module, one.chunk, one.split, one.table)
+            checks.append(where.unasked("readability", one.text, "there is no text"))
+            continue
         marks = _marks(case, one)
         n_texts += len(one.table)
         checks += _checks(one, marks)
@@ -210,7 +214,7 @@ def _checks(one: Summaries, marks: _Marks) -> Iterator[Check]:
     yield where.check("words agree with the row", one.text, marks.words, lambda i: str(one.table[one.text].iloc[i]))
     if one.kind == EVENTS:
         yield where.check("quotes", one.text, overquoted(one.table[one.text]), lambda i: str(one.table[one.text].iloc[i]))
-    mean = float(marks.good.mean()) if marks.good.size else 1.0
+    mean = float(marks.good.mean())
     failed = ", ".join(f"{name} {row.mean():.1%}" for name, row in zip(CHECKS, marks.good, strict=True) if not row.all())
     yield where.fault("readability", one.text, f"{mean:.3f}: {failed}" if mean < READABLE else "", hard=False)
     for name in sorted(marks.lacking):

@@ -26,6 +26,7 @@ __all__ = [
     "fit_logit",
     "fit_ridge",
     "information_coefficient",
+    "sigmoid",
 ]
 
 MAX_REFERENCE = 20_000  # order statistics kept by a RankScale; a longer sample is thinned evenly
@@ -218,6 +219,11 @@ class RankScale:
     def restore(cls, arrays: Mapping[str, AnyArray], prefix: str) -> RankScale:
         """What `arrays` wrote."""
         return cls(arrays[f"{prefix}.reference"])
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    """Logistic function that does not overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float64)
 
 
 def information_coefficient(score: AnyArray, outcome: AnyArray) -> float:

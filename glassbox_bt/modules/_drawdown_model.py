@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glassbox_bt.modules._anchor import LinearAnchor, Standardiser, fit_logit, fit_ridge
+from glassbox_bt.modules._anchor import LinearAnchor, Standardiser, fit_logit, fit_ridge, sigmoid
 from glassbox_bt.modules._attribution import Gradients, integrated_gradients
 from glassbox_bt.modules._drawdown_inputs import GROUPS, HORIZONS, THRESHOLDS, Buckets
 from glassbox_bt.modules._drawdown_network import COLUMNS, N_COLUMNS, STILL, DrawdownSizes, composed, loss, losses
@@ -157,8 +157,8 @@ class DrawdownModel:
             np.minimum(expected, DEEPEST),
             np.minimum(median, DEEPEST),
             np.minimum(upper, DEEPEST),
-            _logistic(risk),
-            _logistic(recovery),
+            sigmoid(risk),
+            sigmoid(recovery),
             np.stack(ratings, axis=1),
         )
 
@@ -350,11 +350,6 @@ def _doubts(plain: FloatArray, median: FloatArray, upper: FloatArray) -> FloatAr
 def _log_odds(share: FloatArray) -> FloatArray:
     kept = np.clip(share, 1.0 - SURE, SURE)
     return np.asarray(np.log(kept / (1.0 - kept)), dtype=np.float64)
-
-
-def _logistic(odds: FloatArray) -> FloatArray:
-    """Logistic function that does not overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)), dtype=np.float64)
 
 
 def _log_softplus(residual: FloatArray) -> FloatArray:

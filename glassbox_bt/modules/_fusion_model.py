@@ -22,6 +22,7 @@ from glassbox_bt.modules._anchor import (
     fit_logit,
     fit_ridge,
     information_coefficient,
+    sigmoid,
 )
 from glassbox_bt.modules._branch_fusion import BranchFusion, branch_weights
 from glassbox_bt.modules._fusion_features import (
@@ -187,10 +188,10 @@ class FusionModel:
             parts,
             np.tanh(parts[:, 0] + parts[:, 1] + parts[:, 2]),
             np.tanh(anchored),
-            _sigmoid(offset[:, 3] + residual[:, 6]),
+            sigmoid(offset[:, 3] + residual[:, 6]),
             self.anchors[HEADS.index("risk")].predict(z),
-            _sigmoid(offset[:, 4] + residual[:, 7]),
-            _sigmoid(offset[:, 5] + residual[:, 8]),
+            sigmoid(offset[:, 4] + residual[:, 7]),
+            sigmoid(offset[:, 5] + residual[:, 8]),
         )
 
     def _residuals(self, rows: Row) -> FloatArray:
@@ -375,8 +376,3 @@ def _fit_multiplier(z: FloatArray, best: FloatArray, penalty: float) -> LinearAn
 def _softmax(scores: FloatArray) -> FloatArray:
     exp = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(exp / (exp[:, :1] + exp[:, 1:2] + exp[:, 2:]))
-
-
-def _sigmoid(logits: FloatArray) -> FloatArray:
-    """Logistic function that does not overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float64)

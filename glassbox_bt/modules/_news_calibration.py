@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
+from glassbox_bt.modules._anchor import sigmoid
 from glassbox_bt.modules._news_targets import HORIZON
 from glassbox_bt.types import AnyArray, FloatArray, IntArray
 
-__all__ = ["Reliability", "entropy", "fit_map", "log_odds", "logistic", "mapped", "reliability"]
+__all__ = ["Reliability", "entropy", "fit_map", "log_odds", "mapped", "reliability"]
 
 DOUBT = 0.5  # prior deviation of shift and stretch
 INDEPENDENT = 4.0  # documents that all those of one horizon are worth
@@ -28,13 +29,8 @@ def log_odds(share: AnyArray) -> FloatArray:
     return np.asarray(np.log(kept / (1.0 - kept)), dtype=np.float64)
 
 
-def logistic(odds: AnyArray) -> FloatArray:
-    """Shares of log-odds."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)), dtype=np.float64)
-
-
 def fit_map(odds: FloatArray, share: FloatArray, session: IntArray) -> FloatArray:
-    """Shift and stretch, (2,), such that ``logistic(shift + stretch * odds)`` is right; (0, 1) where nothing is known.
+    """Shift and stretch, (2,), such that ``sigmoid(shift + stretch * odds)`` is right; (0, 1) where nothing is known.
 
     ``share`` may lie between 0 and 1 (D-NEWS-04: cross-entropy on a continuous target is kept, and put right here).
     """
@@ -50,7 +46,7 @@ def fit_map(odds: FloatArray, share: FloatArray, session: IntArray) -> FloatArra
     def cost(found: FloatArray) -> tuple[float, FloatArray]:
         said, moved = found @ inputs, (found - start) / DOUBT
         value = np.logaddexp(0.0, said) - wanted * said
-        slope = inputs @ (logistic(said) - wanted) / len(wanted)
+        slope = inputs @ (sigmoid(said) - wanted) / len(wanted)
         return float(worth * value.mean() + (moved @ moved) / 2.0), worth * slope + moved / DOUBT
 
     found = optimize.minimize(cost, start, jac=True, method="BFGS", options={"gtol": 1e-6}).x
@@ -60,7 +56,7 @@ def fit_map(odds: FloatArray, share: FloatArray, session: IntArray) -> FloatArra
 
 def mapped(odds: FloatArray, how: FloatArray) -> FloatArray:
     """Shares of log-odds by a `fit_map`."""
-    return logistic(how[0] + how[1] * odds)
+    return sigmoid(how[0] + how[1] * odds)
 
 
 def entropy(chances: FloatArray) -> FloatArray:

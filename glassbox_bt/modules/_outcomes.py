@@ -14,8 +14,10 @@ from glassbox_bt.types import BoolArray, FloatArray, IntArray
 __all__ = [
     "HORIZON",
     "LABELS",
+    "HeadOutcomes",
     "Outcomes",
     "has_earned_its_place",
+    "parted",
     "sigma_over_horizon",
     "standing",
     "typical_of",
@@ -27,15 +29,35 @@ MIN_VOL = 1e-4  # annualised; below it a name stood still and its risk-adjusted 
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
-    """Realised outcomes of some rows, parted into fitting rows and a purged hold-out at the end.
+class HeadOutcomes:
+    """What became of some rows, as three heads learn it, parted into fitting rows and a purged hold-out at the end.
 
     Parameters
     ----------
-    usable : BoolArray
-        Which of the rows handed in have a known outcome; all other arrays hold those only.
     days : IntArray
-        Session of each usable row.
+        Session of each row.
+    signal : FloatArray
+        In [-1, 1], positive = better than is typical.
+    event, side : FloatArray
+        1 where the event happened, and where the outcome exceeded the median of the fitting rows, else 0.
+    fitting, held_out : BoolArray
+        No label of a fitting row reaches into the hold-out.
+    """
+
+    days: IntArray
+    signal: FloatArray
+    event: FloatArray
+    side: FloatArray
+    fitting: BoolArray
+    held_out: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes(HeadOutcomes):
+    """Realised outcomes of the usable rows among those handed in.
+
+    Parameters
+    ----------
     signal : FloatArray
         tanh of the forward return over its realised volatility, less its median and over its deviation among the fitting
         rows. Without the median, forecasts of different fits would differ by the drift of their years, and a rank in the
@@ -43,21 +65,15 @@ class Outcomes:
     event : FloatArray
         1 where the drawdown within 10 sessions reached the threshold, else 0.
     side : FloatArray
-        1 where the risk-adjusted return exceeded the median of the fitting rows, else 0.
+        1 where the risk-adjusted return exceeded ``typical``, else 0.
+    usable : BoolArray
+        Which of the rows handed in have a known outcome; all other arrays hold those only.
     typical : float
-        That median.
-    fitting, held_out : BoolArray
-        No label of a fitting row reaches into the hold-out.
+        Median risk-adjusted return of the fitting rows.
     """
 
     usable: BoolArray
-    days: IntArray
-    signal: FloatArray
-    event: FloatArray
-    side: FloatArray
     typical: float
-    fitting: BoolArray
-    held_out: BoolArray
 
     @classmethod
     def of(
@@ -79,7 +95,7 @@ class Outcomes:
         forward, vol, drawdown = labels
         usable = np.isfinite(forward) & (vol > MIN_VOL) & np.isfinite(drawdown)
         adjusted = forward[usable] / sigma_over_horizon(vol[usable])
-        fitting, held_out = _parted(days[usable], holdout)
+        fitting, held_out = parted(days[usable], holdout)
         spread = float(np.std(adjusted[fitting])) if fitting.any() else 0.0
         if not spread > 0.0:
             raise TrainingError(
@@ -88,14 +104,14 @@ class Outcomes:
             )
         typical = float(np.median(adjusted[fitting]))
         return cls(
-            usable,
             days[usable],
             np.tanh((adjusted - typical) / spread),
             (drawdown[usable] >= event_drawdown).astype(np.float64),
             (adjusted > typical).astype(np.float64),
-            typical,
             fitting,
             held_out,
+            usable,
+            typical,
         )
 
 
@@ -137,8 +153,11 @@ def sigma_over_horizon(vol: FloatArray) -> FloatArray:
     return np.asarray(vol * np.sqrt(HORIZON / 252.0), dtype=np.float64)
 
 
-def _parted(days: IntArray, holdout: float) -> tuple[BoolArray, BoolArray]:
-    """Shares are of the days that have a row: the last sessions of a train part have no known label yet."""
+def parted(days: IntArray, holdout: float) -> tuple[BoolArray, BoolArray]:
+    """Rows to fit on and held out; no label of the first, known after ``HORIZON`` sessions, reaches into the second.
+
+    The share is of the days that have a row: the last sessions of a train part have no known label yet.
+    """
     seen = np.unique(days)
     if not len(seen):
         nothing = np.zeros(0, dtype=bool)

@@ -224,13 +224,13 @@ RULE_NAMES = {"rule_score": "score", "rule_risk_score": "risk", "rule_confidence
 
 def _learned(model: QualitativeModel, x: FloatArray) -> dict[str, FloatArray]:
     heads = model.heads(x)
-    standings = standing(heads.score, model.typical)
-    score = np.asarray(rounded(model.score_scale.signal(standings)))
+    standings = standing(heads.signal, model.typical)
+    score = np.asarray(rounded(model.signal_scale.signal(standings)))
     return {
         "qualitative_score": score,
-        "qualitative_score_raw": heads.score,
+        "qualitative_score_raw": heads.signal,
         "qualitative_score_standing": np.asarray(standings),
-        "qualitative_score_anchor_raw": heads.score_anchor,
+        "qualitative_score_anchor_raw": heads.signal_anchor,
         "qualitative_risk_score": model.risk_scale.rank(rounded(heads.risk)),
         "qualitative_risk_score_raw": heads.risk,
         "qualitative_risk_score_anchor_raw": heads.risk_anchor,

@@ -14,12 +14,11 @@ import numpy as np
 
 from glassbox_bt.market.view import TrainView
 from glassbox_bt.modules._anchor import RankScale, information_coefficient
-from glassbox_bt.modules._training import holdout_split
+from glassbox_bt.modules._outcomes import HeadOutcomes
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["HORIZON", "LABELS", "LOSS_WEIGHTS", "TRAILING", "Realised", "TextOutcomes", "Yardstick", "ranked_loss"]
+__all__ = ["LABELS", "LOSS_WEIGHTS", "TRAILING", "Realised", "Yardstick", "ranked_loss"]
 
-HORIZON = 20  # sessions; the longest of the labels
 LABELS = ("forward_excess_log_return_10d", "forward_vol_20d", "forward_drawdown_10d")
 TRAILING = "vol_21d"  # annualised volatility up to the decision
 TROUBLE = 0.80  # quantile of the rows that are learned from
@@ -94,6 +93,10 @@ class Yardstick:
         spiked = np.nan_to_num(realised.vol_ratio, nan=-np.inf) >= self.bars[2]
         return np.asarray(fell | spiked, dtype=np.float64)
 
+    def outcomes(self, days: IntArray, realised: Realised, parts: tuple[BoolArray, BoolArray]) -> HeadOutcomes:
+        """What the heads learn of rows of ``days``: score, trouble and side; ``parts`` as in `parted`."""
+        return HeadOutcomes(days, self.score(realised), self.trouble(realised), self.side(realised), *parts)
+
     def arrays(self) -> dict[str, AnyArray]:
         """For `ModuleState.arrays`."""
         return {**self.scale.arrays("yardstick"), "yardstick.bars": self.bars}
@@ -102,37 +105,6 @@ class Yardstick:
     def restore(cls, arrays: Mapping[str, AnyArray]) -> Yardstick:
         """What `arrays` wrote."""
         return cls(RankScale.restore(arrays, "yardstick"), arrays["yardstick.bars"])
-
-
-@dataclass(frozen=True, slots=True)
-class TextOutcomes:
-    """Targets of usable rows, parted into rows to fit on and a purged hold-out at the end.
-
-    ``score`` in [-1, 1], ``trouble`` and ``side`` 0 or 1, (n_rows,) each; ``days`` are their sessions.
-    """
-
-    days: IntArray
-    score: FloatArray
-    trouble: FloatArray
-    side: FloatArray
-    fitting: BoolArray
-    held_out: BoolArray
-
-    @classmethod
-    def of(
-        cls, days: IntArray, realised: Realised, parts: tuple[BoolArray, BoolArray], yardstick: Yardstick
-    ) -> TextOutcomes:
-        """Targets by a yardstick of the fitting part."""
-        return cls(days, yardstick.score(realised), yardstick.trouble(realised), yardstick.side(realised), *parts)
-
-    @staticmethod
-    def parted(days: IntArray, share: float) -> tuple[BoolArray, BoolArray]:
-        """Rows to fit on and held out; no label of the first reaches into the second."""
-        seen = np.unique(days)
-        if not len(seen):
-            return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
-        early, late = holdout_split(seen, share, HORIZON)
-        return np.isin(days, seen[early]), np.isin(days, seen[late])
 
 
 def ranked_loss(said: Mapping[str, FloatArray], realised: Realised, yardstick: Yardstick) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from glassbox_bt.market.view import Span, TrainView
-from glassbox_bt.modules._anchor import LinearAnchor, Standardiser
+from glassbox_bt.modules._anchor import LinearAnchor, Standardiser, sigmoid
 from glassbox_bt.modules._outcomes import has_earned_its_place
 from glassbox_bt.modules._sentiment_network import (
     CLASSES,
@@ -142,7 +142,7 @@ class SentimentModel:
             np.tanh(z[:, 0]),
             np.tanh(self.anchors[0].linear(x)),
             softmax(z[:, 1 : 1 + CLASSES]),
-            _logistic(z[:, -1]),
+            sigmoid(z[:, -1]),
             np.stack([*parts, residual[:, 0]], axis=1),
         )
 
@@ -312,7 +312,3 @@ def softmax(logits: FloatArray) -> FloatArray:
 def _log_odds(share: FloatArray) -> FloatArray:
     kept = np.clip(share, 1.0 - SURE, SURE)
     return np.asarray(np.log(kept / (1.0 - kept)), dtype=np.float64)
-
-
-def _logistic(odds: FloatArray) -> FloatArray:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)), dtype=np.float64)

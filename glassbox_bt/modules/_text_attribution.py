@@ -14,6 +14,7 @@ The number is ``vector @ readout``, for example a linear head. Weights are in it
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -21,10 +22,11 @@ import numpy as np
 
 from glassbox_bt.errors import ContractError, InputError
 from glassbox_bt.modules._attribution import Gradients, integrated_gradients
+from glassbox_bt.modules._text_cache import Readings
 from glassbox_bt.modules._text_engine import TextEngine
 from glassbox_bt.modules._text_lexicon import LexiconReader
 from glassbox_bt.modules._text_transformer import TransformerReader
-from glassbox_bt.types import AnyArray, FloatArray
+from glassbox_bt.types import AnyArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,12 +73,25 @@ def word_attributions(engine: TextEngine, text: str, readout: FloatArray, method
 
 def _occluded(engine: TextEngine, text: str, readout: FloatArray) -> list[WordWeight]:
     words = _read_words(engine, text)
-    mask = _mask(engine)
-    versions = [text, *(text[: one.start()] + mask + text[one.end() :] for one in words)]
-    numbers = np.zeros(len(versions))
-    for rows, readings in engine.reader.read(versions):  # past the cache: these texts are nobody's
+    numbers = np.zeros(1 + len(words))
+    for rows, readings in _versions(engine, text, words):  # past the cache: these texts are nobody's
         numbers[rows] = readings.vectors.astype(np.float64) @ readout
     return [_weighed(one, numbers[0] - number) for one, number in zip(words, numbers[1:], strict=True)]
+
+
+def _versions(engine: TextEngine, text: str, words: list[re.Match[str]]) -> Iterator[tuple[IntArray, Readings]]:
+    """What is made of the text, and of it without each of its words."""
+    reader = engine.reader
+    if not isinstance(reader, TransformerReader):
+        return reader.read([text, *(text[: one.start()] + text[one.end() :] for one in words)])
+    tokeniser, _ = reader.loaded
+    said = tokeniser(text, truncation=True, max_length=reader.limit, return_offsets_mapping=True)
+    whole, mask = said["input_ids"], [] if tokeniser.mask_token_id is None else [tokeniser.mask_token_id]
+    versions = [whole]
+    for one in words:
+        mine = [at for at, (begin, end) in enumerate(said["offset_mapping"]) if begin < one.end() and end > one.start()]
+        versions.append([*whole[: mine[0]], *mask, *whole[mine[-1] + 1 :]] if mine else whole)
+    return reader.read_pieces(versions, np.zeros(len(versions), dtype=np.int64))
 
 
 def _gradients(engine: TextEngine, text: str, readout: FloatArray) -> list[WordWeight]:
@@ -134,13 +149,6 @@ def _read_words(engine: TextEngine, text: str) -> list[re.Match[str]]:
     asked = {"truncation": True, "max_length": engine.reader.limit, "return_offsets_mapping": True}
     end = max((stop for _, stop in tokeniser(text, **asked)["offset_mapping"]), default=0)
     return [one for one in words if one.start() < end]
-
-
-def _mask(engine: TextEngine) -> str:
-    if not isinstance(engine.reader, TransformerReader):
-        return ""
-    tokeniser, _ = engine.reader.loaded
-    return str(tokeniser.mask_token or "")
 
 
 def _transformer(engine: TextEngine) -> TransformerReader:

@@ -31,7 +31,7 @@ from glassbox_bt.types import AnyArray, IntArray
 
 __all__ = ["MOODS", "TransformerReader", "found_model", "rows_of"]
 
-VERSION = 1  # raise it when the numbers of a reading change
+VERSION = 2  # raise it when the numbers of a reading change
 READ = (".json", ".txt", ".model", ".safetensors", ".bin")  # files that decide the numbers
 MOODS = ("negative", "neutral", "positive")
 LENGTHS = (*range(8, 32, 4), *range(32, 64, 8), *range(64, 128, 16), *range(128, 8192, 64))
@@ -183,11 +183,11 @@ class TransformerReader:
     def read(self, texts: Sequence[str]) -> Iterator[tuple[IntArray, Readings]]:
         """Positions of some texts, and what was made of them, until all are done."""
         for first in range(0, len(texts), SLAB):
-            for positions, readings in self._slab(texts[first : first + SLAB]):
+            for positions, readings in self.read_pieces(*self.pieces(texts[first : first + SLAB])):
                 yield positions + first, readings
 
-    def _slab(self, texts: Sequence[str]) -> Iterator[tuple[IntArray, Readings]]:
-        pieces, cut = self.pieces(texts)
+    def read_pieces(self, pieces: Sequence[Sequence[int]], cut: IntArray) -> Iterator[tuple[IntArray, Readings]]:
+        """The same of a slab of texts in word pieces, special ones included; ``cut`` says how many each has lost."""
         n_pieces = np.array([len(one) for one in pieces], dtype=np.int64)
         lengths = np.minimum(np.array(LENGTHS)[np.searchsorted(LENGTHS, n_pieces)], self.limit)
         waiting: list[tuple[IntArray, Readings]] = []
@@ -262,7 +262,8 @@ def loaded_model(name: str, folder: Path, kind: str) -> tuple[Any, Any]:
     }[kind]
     try:
         with _quiet():
-            tokeniser = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            # "[SEP]" in a text is five characters that somebody wrote, not the end of a text
+            tokeniser = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, split_special_tokens=True)
             return tokeniser, made.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as wrong:
         why = str(wrong).strip().splitlines()[0]

@@ -27,7 +27,7 @@ from glassbox_bt.modules._fusion_model import FusionModel, Sizes, quality, train
 from glassbox_bt.modules._fusion_targets import TrainRows, Utility
 from glassbox_bt.modules._outcomes import LABELS, Outcomes, standing
 from glassbox_bt.modules._reading import is_known, laid_out, today
-from glassbox_bt.modules._training import Schedule
+from glassbox_bt.modules._trained import Trained, candidate_of, check_not_negative, check_penalties, check_sizes
 from glassbox_bt.modules.base import (
     Candidate,
     FitContext,
@@ -61,7 +61,7 @@ PASSED_ON = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LearnedFusion:
+class LearnedFusion(Trained):
     """Action, signal in [-1, 1], risk, confidence and multiplier in [0, 1] from the branches and all risk modules.
 
     The confidence is the probability that the name ends on the signal's side of the typical risk-adjusted return. The
@@ -100,10 +100,7 @@ class LearnedFusion:
     logit_penalty: float = 0.01
     epochs: int = 40
     batch_size: int = 2048
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
     patience: int = 6
-    rows_share: float = 1.0
     name: ClassVar[str] = "fusion"
     kind: ClassVar[Kind] = "asset"
     self_supervised: ClassVar[bool] = False
@@ -144,15 +141,10 @@ class LearnedFusion:
             raise PlanError(f"`variant` must be anchored, anchor, network or rule, got {self.variant!r}.")
         if not 0.0 < self.event_drawdown < 1.0:
             raise PlanError(f"`event_drawdown` must lie in (0, 1), got {self.event_drawdown}.")
-        if self.cost_bps < 0.0 or self.risk_aversion < 0.0:
-            raise PlanError(
-                f"`cost_bps` and `risk_aversion` must not be negative, got {self.cost_bps} and {self.risk_aversion}."
-            )
-        if min(self.hidden, self.layers) < 1 or not 0.0 <= self.dropout < 1.0:
-            raise PlanError(
-                "`hidden` and `layers` must be at least 1 and `dropout` in [0, 1), got "
-                f"{self.hidden}, {self.layers} and {self.dropout}."
-            )
+        check_not_negative(self, "cost_bps", "risk_aversion")
+        check_sizes(self, "hidden", "layers")
+        check_penalties(self, "ridge_penalty", "logit_penalty", holdout="holdout")
+        _ = self.schedule
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -161,18 +153,6 @@ class LearnedFusion:
     @property
     def learns_from(self) -> tuple[str, ...]:
         return () if self.variant == "rule" else LABELS
-
-    @property
-    def schedule(self) -> Schedule:
-        """The training schedule that these settings ask for."""
-        return Schedule(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            rows_share=self.rows_share,
-        )
 
     @property
     def sizes(self) -> Sizes:
@@ -186,23 +166,11 @@ class LearnedFusion:
         rows = _train_rows(train_view, self)
         penalties = (self.ridge_penalty, self.logit_penalty)
         on_anchors = self.variant != "network"
-        model = FusionModel.of_anchors(rows, self.sizes, penalties, on_anchors=on_anchors)
-        history: tuple[Mapping[str, float], ...] = ()
-        summary: dict[str, object] = {}
+        model, training = FusionModel.of_anchors(rows, self.sizes, penalties, on_anchors=on_anchors), None
         if self.variant != "anchor":
             model, training = train(model, rows, self.schedule, ctx)
-            history, summary = training.history, dict(training.summary)
         model = model.ready(rows)
-        summary |= quality(model, rows)
-        return (Candidate(self.variant, FittedFusion(self, model), history, summary),)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The settings name one variant, so there is one candidate."""
-        return candidates[0]
+        return (candidate_of(self.variant, FittedFusion(self, model), training, quality(model, rows)),)
 
     def restore(self, state: ModuleState) -> FittedFusion:
         """Rebuild a fit; its answers are the same bit for bit."""

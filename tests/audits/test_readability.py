@@ -221,3 +221,14 @@ def test_a_bare_table_without_the_weight_in_hand_is_not_asked_for_it(bare: Any, 
     result = ask("readability", bare(lambda table: table.drop(columns="held_weight")))
     assert result.findings == ()
     assert "`held_weight` is not in this table" in {one.detail for one in result.checks if one.passed is None}
+
+
+def test_a_table_without_rows_has_no_figures(planted: Planted, ask: Any) -> None:
+    module = "modules/quantitative/chunk1_test"
+    planted.change(module, lambda table: table.iloc[:0])
+    planted.change("decisions", lambda table: table[(table["chunk"] != 1) | (table["split"] != "test")])
+    result = ask("readability", planted.run)
+    told = {(one.module, one.chunk, one.split) for one in result.metrics}
+    assert ("quantitative", 1, "test") not in told
+    assert ("quantitative", 1, "val") in told
+    assert any("there is no text" in one.detail for one in result.checks if one.module == "quantitative")

@@ -117,6 +117,17 @@ def test_what_does_not_fit_is_cut_and_counted(folder: Path) -> None:
     assert cached.all()
 
 
+def test_special_pieces_that_somebody_wrote_are_plain_characters(folder: Path) -> None:
+    reader = TransformerReader(str(folder), folder)
+    tokeniser, _ = reader.loaded
+    text = "profit [SEP] falls [MASK] [CLS]"
+    (pieces,), _ = reader.pieces([text])
+    special = [piece for piece in pieces if piece in tokeniser.all_special_ids and piece != tokeniser.unk_token_id]
+    assert special == [tokeniser.cls_token_id, tokeniser.sep_token_id]
+    assert pieces[0] == tokeniser.cls_token_id
+    assert pieces[-1] == tokeniser.sep_token_id
+
+
 def test_a_missing_model_gives_one_line_with_the_command_that_fetches_it() -> None:
     with pytest.raises(InputError, match=r"hf download ProsusAI/finbert`") as caught:
         text_engine("ProsusAI/finbert")

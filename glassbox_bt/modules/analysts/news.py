@@ -48,7 +48,7 @@ from glassbox_bt.modules._text_inputs import (
     stratified_sample,
     unknown,
 )
-from glassbox_bt.modules._training import Schedule
+from glassbox_bt.modules._trained import FullyTrained, check_not_negative, check_penalties
 from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState, rounded, text_answers_of
 from glassbox_bt.types import Answers, AnyArray, IntArray, Kind, Read, Reason, StrArray
 
@@ -62,7 +62,7 @@ SILENT_MODEL = "no model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewsAnalyst:
+class NewsAnalyst(FullyTrained):
     """Impact, importance, risk relevance, volatility spike and drawdown risk of each document about a name.
 
     Parameters
@@ -98,17 +98,13 @@ class NewsAnalyst:
     ridge: float = 1.0
     logit: float = 1.0
     min_documents: int = 200
-    holdout_share: float = 0.15
     explained: int = 500
     counterfactuals: int = 500
     epochs: int = 40
     batch_size: int = 96
     learning_rate: float = 1e-4
     weight_decay: float = 1e-4
-    clip: float = 1.0
     patience: int = 8
-    warmup_share: float = 0.1
-    rows_share: float = 1.0
 
     name: ClassVar[str] = "news"
     kind: ClassVar[Kind] = "document"
@@ -138,21 +134,9 @@ class NewsAnalyst:
                 f"`width` must be a multiple of {N_ATTENTION} and `dropout` lie in [0, 1), got {self.width} and "
                 f"{self.dropout}."
             )
-        if not (min(self.ridge, self.logit) > 0.0 and 0.0 < self.holdout_share < 1.0):
-            raise PlanError(
-                "`ridge` and `logit` must be positive and `holdout_share` in (0, 1), got "
-                f"{self.ridge}, {self.logit} and {self.holdout_share}."
-            )
-        if min(self.explained, self.counterfactuals) < 0:
-            raise PlanError(
-                f"`explained` and `counterfactuals` must not be negative, got {self.explained} and {self.counterfactuals}."
-            )
+        check_penalties(self, "ridge", "logit")
+        check_not_negative(self, "explained", "counterfactuals")
         _ = self.schedule
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast the network learns."""
-        return Schedule.of(self)
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -187,14 +171,6 @@ class NewsAnalyst:
         learned = self._judged(self.variant, model.calibrated(documents), documents, years, ctx)
         summary = {**training.summary, **learned.summary, "holdout_ic_anchor": anchor.summary["holdout_ic"]}
         return replace(learned, history=training.history, summary=summary), anchor
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name."""
-        return next(one for one in candidates if one.variant == self.variant)
 
     def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
         """One less the rank correlation of documents' raw impact with what came of them; NaN where fewer than 10 are known.

@@ -24,15 +24,17 @@ import numpy as np
 from glassbox_bt.errors import PlanError, TrainingError
 from glassbox_bt.market.view import TrainView
 from glassbox_bt.modules._attribution import TEXT_DRIVERS
+from glassbox_bt.modules._outcomes import HeadOutcomes, parted
 from glassbox_bt.modules._qualitative_days import TextDays, day_inputs
 from glassbox_bt.modules._qualitative_events import MEMORY, text_reads
 from glassbox_bt.modules._qualitative_fitted import OUTPUTS, FittedQualitative
-from glassbox_bt.modules._qualitative_model import QualitativeModel, Sizes, TrainRows, quality, train
-from glassbox_bt.modules._qualitative_outcomes import LABELS, TRAILING, Realised, TextOutcomes, Yardstick, ranked_loss
+from glassbox_bt.modules._qualitative_model import QualitativeModel, Sizes, quality
+from glassbox_bt.modules._qualitative_outcomes import LABELS, TRAILING, Realised, Yardstick, ranked_loss
 from glassbox_bt.modules._qualitative_rule import TrainMeans
-from glassbox_bt.modules._training import Schedule, Training
+from glassbox_bt.modules._trained import Trained, candidate_of, check_penalties, check_sizes
+from glassbox_bt.modules._training import Training
 from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState
-from glassbox_bt.types import Action, Kind, Read
+from glassbox_bt.types import Action, FloatArray, Kind, Read
 
 __all__ = ["FittedQualitative", "QualitativeAnalyst"]
 
@@ -40,7 +42,7 @@ ACTIONS = tuple(action.name for action in Action)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QualitativeAnalyst:
+class QualitativeAnalyst(Trained):
     """Text score in [-1, 1], positive = bullish, text risk and confidence in [0, 1], for names with a recent document.
 
     The confidence is the probability that the excess return ends on the score's side of the typical one.
@@ -74,10 +76,7 @@ class QualitativeAnalyst:
     min_rows: int = 300
     epochs: int = 40
     batch_size: int = 512
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
     patience: int = 6
-    rows_share: float = 1.0
     name: ClassVar[str] = "qualitative"
     kind: ClassVar[Kind] = "asset"
     self_supervised: ClassVar[bool] = False
@@ -91,16 +90,8 @@ class QualitativeAnalyst:
     def __post_init__(self) -> None:
         if self.variant not in ("anchored", "anchor", "network", "rule"):
             raise PlanError(f"`variant` must be anchored, anchor, network or rule, got {self.variant!r}.")
-        if min(self.hidden, self.layers, self.min_rows) < 1 or not 0.0 <= self.dropout < 1.0:
-            raise PlanError(
-                "`hidden`, `layers` and `min_rows` must be at least 1 and `dropout` in [0, 1), got "
-                f"{self.hidden}, {self.layers}, {self.min_rows} and {self.dropout}."
-            )
-        if not 0.0 < self.holdout < 1.0 or min(self.ridge_penalty, self.logit_penalty) <= 0.0:
-            raise PlanError(
-                "`holdout` must lie in (0, 1) and `ridge_penalty` and `logit_penalty` be positive, got "
-                f"{self.holdout}, {self.ridge_penalty} and {self.logit_penalty}."
-            )
+        check_sizes(self, "hidden", "layers", "min_rows")
+        check_penalties(self, "ridge_penalty", "logit_penalty", holdout="holdout")
         _ = self.schedule
 
     @property
@@ -118,18 +109,6 @@ class QualitativeAnalyst:
         return LABELS
 
     @property
-    def schedule(self) -> Schedule:
-        """The training schedule that these settings ask for."""
-        return Schedule(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            rows_share=self.rows_share,
-        )
-
-    @property
     def sizes(self) -> Sizes:
         """The network that these settings ask for."""
         return Sizes(self.hidden, self.layers, self.dropout)
@@ -141,7 +120,7 @@ class QualitativeAnalyst:
         usable = realised.usable
         days = np.broadcast_to(train_view.days[:, None], text.known.shape)[text.known][usable]
         realised = realised.picked(usable)
-        parts = TextOutcomes.parted(days, self.holdout)
+        parts = parted(days, self.holdout)
         n_rows = int(parts[0].sum())
         if n_rows < self.min_rows or not parts[1].any() or not np.ptp(realised.excess[parts[0]]) > 0.0:
             why = f"{n_rows} names and days with text and a known outcome before the hold-out, {self.min_rows} are needed"
@@ -153,34 +132,24 @@ class QualitativeAnalyst:
         ruled = Candidate("rule", formula, (), {"n_fitting_rows": n_rows})
         if self.variant == "rule":
             return (ruled,)
-        x = day_inputs(text.events, text.groups)[usable]
-        rows = TrainRows(x, TextOutcomes.of(days, realised, parts, yardstick))
-        return (*self._learned(rows, formula, ctx), ruled)
+        x, known = day_inputs(text.events, text.groups)[usable], yardstick.outcomes(days, realised, parts)
+        return (*self._learned(x, known, formula, ctx), ruled)
 
-    def _learned(self, rows: TrainRows, formula: FittedQualitative, ctx: FitContext) -> tuple[Candidate, ...]:
+    def _learned(
+        self, x: FloatArray, known: HeadOutcomes, formula: FittedQualitative, ctx: FitContext
+    ) -> tuple[Candidate, ...]:
         penalties = (self.ridge_penalty, self.logit_penalty)
 
         def candidate(variant: str, model: QualitativeModel, training: Training | None = None) -> Candidate:
-            model = model.ready(rows)
+            model = model.ready(x)
             fitted = FittedQualitative(self.sessions, variant, model, formula.means, formula.yardstick)
-            figures = quality(model, rows)
-            if training is None:
-                return Candidate(variant, fitted, (), figures)
-            return Candidate(variant, fitted, training.history, {**training.summary, **figures})
+            return candidate_of(variant, fitted, training, quality(model, x, known))
 
-        bare = QualitativeModel.of_anchors(rows, self.sizes, penalties, on_anchors=True)
+        bare = QualitativeModel.of_anchors(x, known, self.sizes, penalties, on_anchors=True)
         if self.variant == "anchor":
             return (candidate("anchor", bare),)
         start = bare if self.variant == "anchored" else replace(bare, on_anchors=False)
-        return (candidate(self.variant, *train(start, rows, self.schedule, ctx)), candidate("anchor", bare))
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name; see `validation_loss` for a plan that lets validation choose."""
-        return next(one for one in candidates if one.variant == self.variant)
+        return (candidate(self.variant, *start.trained(x, known, self.schedule, ctx)), candidate("anchor", bare))
 
     def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
         """1 less weighed rank correlations with what came (`ranked_loss`); lower is better, NaN without answers."""

@@ -29,15 +29,9 @@ from glassbox_bt.modules._formulas import (
     risk_state,
 )
 from glassbox_bt.modules._outcomes import LABELS, Outcomes, standing
-from glassbox_bt.modules._quantitative_model import (
-    QuantitativeModel,
-    Sizes,
-    TrainRows,
-    quality,
-    train,
-)
+from glassbox_bt.modules._quantitative_model import QuantitativeModel, Sizes, quality
 from glassbox_bt.modules._reading import is_known, laid_out, today
-from glassbox_bt.modules._training import Schedule
+from glassbox_bt.modules._trained import Trained, candidate_of, check_penalties, check_sizes
 from glassbox_bt.modules.base import (
     Candidate,
     FitContext,
@@ -72,7 +66,7 @@ ACTIONS = ("SELL", "HOLD", "BUY")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuantitativeAnalyst:
+class QuantitativeAnalyst(Trained):
     """Risk-adjusted signal in [-1, 1], risk and confidence in [0, 1] from six risk scores and technical evidence.
 
     The confidence is the probability that the name ends on the signal's side of the typical risk-adjusted return.
@@ -104,10 +98,7 @@ class QuantitativeAnalyst:
     logit_penalty: float = 0.01
     epochs: int = 40
     batch_size: int = 1024
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
     patience: int = 6
-    rows_share: float = 1.0
     name: ClassVar[str] = "quantitative"
     kind: ClassVar[Kind] = "asset"
     self_supervised: ClassVar[bool] = False
@@ -147,11 +138,9 @@ class QuantitativeAnalyst:
             raise PlanError(f"`variant` must be anchored, anchor, network or rule, got {self.variant!r}.")
         if not 0.0 < self.event_drawdown < 1.0:
             raise PlanError(f"`event_drawdown` must lie in (0, 1), got {self.event_drawdown}.")
-        if min(self.attention, self.hidden, self.layers) < 1 or not 0.0 <= self.dropout < 1.0:
-            raise PlanError(
-                "`attention`, `hidden` and `layers` must be at least 1 and `dropout` in [0, 1), got "
-                f"{self.attention}, {self.hidden}, {self.layers} and {self.dropout}."
-            )
+        check_sizes(self, "attention", "hidden", "layers")
+        check_penalties(self, "ridge_penalty", "logit_penalty", holdout="holdout")
+        _ = self.schedule
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -164,18 +153,6 @@ class QuantitativeAnalyst:
         return () if self.variant == "rule" else LABELS
 
     @property
-    def schedule(self) -> Schedule:
-        """The training schedule that these settings ask for."""
-        return Schedule(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            rows_share=self.rows_share,
-        )
-
-    @property
     def sizes(self) -> Sizes:
         """The network that these settings ask for."""
         return Sizes(len(CONTEXT), self.attention, self.hidden, self.layers, self.dropout)
@@ -184,26 +161,14 @@ class QuantitativeAnalyst:
         """Fit the variant that the settings name; the closed formula needs no fit."""
         if self.variant == "rule":
             return (Candidate("rule", FittedQuantitative(self, None)),)
-        rows = _train_rows(train_view, self)
+        x, known = _train_rows(train_view, self)
         penalties = (self.ridge_penalty, self.logit_penalty)
         on_anchors = self.variant != "network"
-        model = QuantitativeModel.of_anchors(rows, self.sizes, penalties, on_anchors=on_anchors)
-        history: tuple[Mapping[str, float], ...] = ()
-        summary: dict[str, object] = {}
+        model, training = QuantitativeModel.of_anchors(x, known, self.sizes, penalties, on_anchors=on_anchors), None
         if self.variant != "anchor":
-            model, training = train(model, rows, self.schedule, ctx)
-            history, summary = training.history, dict(training.summary)
-        model = model.ready(rows)
-        summary |= quality(model, rows)
-        return (Candidate(self.variant, FittedQuantitative(self, model), history, summary),)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The settings name one variant, so there is one candidate."""
-        return candidates[0]
+            model, training = model.trained(x, known, self.schedule, ctx)
+        model = model.ready(x)
+        return (candidate_of(self.variant, FittedQuantitative(self, model), training, quality(model, x, known)),)
 
     def restore(self, state: ModuleState) -> FittedQuantitative:
         """Rebuild a fit; its answers are the same bit for bit."""
@@ -271,7 +236,7 @@ def _inputs(span: Span) -> tuple[FloatArray, NDArray[np.int8]]:
     return x, reason
 
 
-def _train_rows(train_view: TrainView, settings: QuantitativeAnalyst) -> TrainRows:
+def _train_rows(train_view: TrainView, settings: QuantitativeAnalyst) -> tuple[FloatArray, Outcomes]:
     x, reason = _inputs(train_view)
     known = reason == Reason.KNOWN
     outcomes = Outcomes.of(
@@ -281,7 +246,7 @@ def _train_rows(train_view: TrainView, settings: QuantitativeAnalyst) -> TrainRo
         holdout=settings.holdout,
         module=settings.name,
     )
-    return TrainRows(x[known][outcomes.usable], outcomes)
+    return x[known][outcomes.usable], outcomes
 
 
 def _learned(model: QuantitativeModel, x: FloatArray) -> dict[str, AnyArray]:

@@ -43,7 +43,7 @@ from glassbox_bt.modules._text_inputs import (
     stratified_sample,
     unknown,
 )
-from glassbox_bt.modules._training import Schedule
+from glassbox_bt.modules._trained import FullyTrained, check_not_negative, check_penalties, check_sizes
 from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState, rounded, text_answers_of
 from glassbox_bt.types import Answers, AnyArray, BoolArray, FloatArray, IntArray, Kind, Read, Reason, StrArray
 
@@ -56,7 +56,7 @@ SILENT_MODEL = "no model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SentimentAnalyst:
+class SentimentAnalyst(FullyTrained):
     """Polarity, class, confidence and magnitude of each chunk of text.
 
     Parameters
@@ -92,17 +92,13 @@ class SentimentAnalyst:
     ridge: float = 1.0
     logit: float = 1.0
     min_documents: int = 200
-    holdout_share: float = 0.15
     explained: int = 1000
     counterfactuals: int = 500
     epochs: int = 40
     batch_size: int = 512
     learning_rate: float = 1e-4
     weight_decay: float = 1e-4
-    clip: float = 1.0
     patience: int = 8
-    warmup_share: float = 0.1
-    rows_share: float = 1.0
 
     name: ClassVar[str] = "sentiment"
     kind: ClassVar[Kind] = "document"
@@ -125,26 +121,10 @@ class SentimentAnalyst:
             raise PlanError(f"`variant` is `anchored`, `anchor`, `network` or `labelled`; got {self.variant!r}.")
         if self.variant == "labelled" and not self.labelled:
             raise PlanError("The variant `labelled` needs a file. Set `labelled` to its path.")
-        if min(self.hidden, self.representation, self.min_documents) < 1 or not 0.0 <= self.dropout < 1.0:
-            raise PlanError(
-                "`hidden`, `representation` and `min_documents` must be at least 1 and `dropout` in [0, 1), got "
-                f"{self.hidden}, {self.representation}, {self.min_documents} and {self.dropout}."
-            )
-        if not (min(self.ridge, self.logit) > 0.0 and 0.0 < self.holdout_share < 1.0):
-            raise PlanError(
-                "`ridge` and `logit` must be positive and `holdout_share` in (0, 1), got "
-                f"{self.ridge}, {self.logit} and {self.holdout_share}."
-            )
-        if min(self.explained, self.counterfactuals) < 0:
-            raise PlanError(
-                f"`explained` and `counterfactuals` must not be negative, got {self.explained} and {self.counterfactuals}."
-            )
+        check_sizes(self, "hidden", "representation", "min_documents")
+        check_penalties(self, "ridge", "logit")
+        check_not_negative(self, "explained", "counterfactuals")
         _ = self.schedule
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast the network learns."""
-        return Schedule.of(self)
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -185,14 +165,6 @@ class SentimentAnalyst:
         if self.labelled:
             found.append(self._taught(train_view, usable, rows, bare.targets))
         return tuple(found)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name."""
-        return next(one for one in candidates if one.variant == self.variant)
 
     def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
         """`objective` on documents whose outcome is known: lower is better; NaN where fewer than 10 are."""

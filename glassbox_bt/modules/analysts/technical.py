@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from torch import nn
 
-from glassbox_bt.errors import PlanError, TrainingError
+from glassbox_bt.errors import TrainingError
 from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules._anchor import (
     LinearAnchor,
@@ -48,8 +48,8 @@ from glassbox_bt.modules._technical_network import (
     answered,
     smooth_l1,
 )
+from glassbox_bt.modules._trained import FullyTrained, candidate_of, check_parts, check_penalties, check_recurrent
 from glassbox_bt.modules._training import (
-    Schedule,
     Training,
     holdout_split,
     network_from,
@@ -79,7 +79,7 @@ Variant = Literal["anchored", "anchor", "network"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TechnicalAnalyst:
+class TechnicalAnalyst(FullyTrained):
     """Direction and timing of one name from 30 embeddings (59 sessions of bars) and indicators.
 
     Parameters
@@ -110,15 +110,9 @@ class TechnicalAnalyst:
     sessions: int = 30
     min_sessions: int = 25
     ridge: float = 0.1
-    holdout_share: float = 0.15
     epochs: int = 50
     batch_size: int = 512
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    clip: float = 1.0
     patience: int = 10
-    warmup_share: float = 0.1
-    rows_share: float = 1.0
     variant: Variant = "anchored"
 
     name: ClassVar[str] = "technical"
@@ -139,28 +133,9 @@ class TechnicalAnalyst:
     )
 
     def __post_init__(self) -> None:
-        if self.cell not in ("lstm", "gru") or self.variant not in ("anchored", "anchor", "network"):
-            raise PlanError(
-                "`cell` is `lstm` or `gru` and `variant` `anchored`, `anchor` or `network`; got "
-                f"{self.cell!r} and {self.variant!r}."
-            )
-        if min(self.hidden, self.layers, self.attention) < 1 or not 0.0 <= self.dropout < 1.0:
-            raise PlanError(
-                "`hidden`, `layers` and `attention` must be at least 1 and `dropout` in [0, 1), got "
-                f"{self.hidden}, {self.layers}, {self.attention} and {self.dropout}."
-            )
-        if not 1 <= self.min_sessions <= self.sessions:
-            raise PlanError(f"`min_sessions` must lie in 1..{self.sessions}, got {self.min_sessions}.")
-        if not (self.ridge > 0.0 and 0.0 < self.holdout_share < 1.0):
-            raise PlanError(
-                f"`ridge` must be positive and `holdout_share` in (0, 1), got {self.ridge} and {self.holdout_share}."
-            )
+        check_recurrent(self)
+        check_penalties(self, "ridge")
         _ = self.schedule
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast the network learns."""
-        return Schedule.of(self)
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -177,11 +152,7 @@ class TechnicalAnalyst:
         rows = known & np.isfinite(wanted).any(axis=-1)
         learning, held = holdout_split(train.days, self.holdout_share, horizon=20)
         fit_rows, held_rows = rows & learning[:, None], rows & held[:, None]
-        if not fit_rows.any() or not held_rows.any():
-            raise TrainingError(
-                f"`{self.name}` has {int(fit_rows.sum())} rows to learn from and "
-                f"{int(held_rows.sum())} to stop on; it needs both. Lengthen the train part."
-            )
+        check_parts(self.name, fit_rows, held_rows)
         plain = indicators(train)
         scaler = Standardiser.fit(plain[fit_rows])
         inputs = scaler.scaled(plain[fit_rows])
@@ -202,14 +173,6 @@ class TechnicalAnalyst:
         whole = replace(bare, settings=self, network=network)
         chosen = _judged(whole, train, held_rows, wanted, training)
         return chosen, _judged(bare, train, held_rows, wanted, None)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name; validation has no say."""
-        return next(one for one in candidates if one.variant == self.variant)
 
     def restore(self, state: ModuleState) -> FittedTechnicalAnalyst:
         """Rebuild a fit; its answers are bit-equal."""
@@ -392,8 +355,6 @@ def _judged(
         "holdout_error": squared_error(raw, known),
         "holdout_error_anchor": squared_error(anchored, known),
     }
-    if training is None:
-        return Candidate(fitted.settings.variant, done, (), figures)
-    beats = figures["holdout_error"] < figures["holdout_error_anchor"]
-    summary = {**training.summary, **figures, "network_beats_anchor_on_holdout": beats}
-    return Candidate(fitted.settings.variant, done, training.history, summary)
+    if training is not None:
+        figures["network_beats_anchor_on_holdout"] = figures["holdout_error"] < figures["holdout_error_anchor"]
+    return candidate_of(fitted.settings.variant, done, training, figures)

@@ -26,8 +26,8 @@ from glassbox_bt.modules._anchor import Standardiser
 from glassbox_bt.modules._attribution import per_row
 from glassbox_bt.modules._embedding_audit import audit_embeddings, gap_filling
 from glassbox_bt.modules._temporal_network import LONGEST, EncoderNetwork, EncoderSizes, answered, filled, masked_loss
+from glassbox_bt.modules._trained import FullyTrained
 from glassbox_bt.modules._training import (
-    Schedule,
     WindowRows,
     holdout_split,
     network_from,
@@ -67,7 +67,7 @@ AUDITED = 2_000  # hold-out rows of the embedding audit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TemporalEncoder:
+class TemporalEncoder(FullyTrained):
     """Self-supervised embedding of a name's last `sessions` sessions (masked reconstruction).
 
     Parameters
@@ -99,15 +99,10 @@ class TemporalEncoder:
     sessions: int = 30
     min_sessions: int = 25
     mask_share: float = 0.15
-    holdout_share: float = 0.15
     epochs: int = 100
     batch_size: int = 256
     learning_rate: float = 1e-4
-    weight_decay: float = 1e-5
-    clip: float = 1.0
     patience: int = 20
-    warmup_share: float = 0.1
-    rows_share: float = 1.0
     variant: Literal["trained", "untrained"] = "trained"
 
     name: ClassVar[str] = "temporal_encoder"
@@ -137,11 +132,6 @@ class TemporalEncoder:
         _ = self.schedule
 
     @property
-    def schedule(self) -> Schedule:
-        """How long and how fast the network learns."""
-        return Schedule.of(self)
-
-    @property
     def reads(self) -> tuple[Read, ...]:
         return tuple(Read(name, self.sessions) for name in FEATURE_ORDER)
 
@@ -168,14 +158,6 @@ class TemporalEncoder:
         summary = {**training.summary, **self._audit(network, holdout, ctx)}
         fitted = FittedTemporalEncoder(self, "trained", scaler, network)
         return Candidate("trained", fitted, training.history, summary), control
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name; validation has no say."""
-        return next(one for one in candidates if one.variant == self.variant)
 
     def restore(self, state: ModuleState) -> FittedTemporalEncoder:
         """Rebuild a fit; its answers are bit-equal."""

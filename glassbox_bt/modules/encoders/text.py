@@ -27,7 +27,8 @@ from glassbox_bt.modules._text_adaptation import Adapted, adapted
 from glassbox_bt.modules._text_cache import Readings, text_key
 from glassbox_bt.modules._text_engine import HASHED, NEVER, TextEngine, adapted_engine, knowledge, text_engine
 from glassbox_bt.modules._text_projection import Projection
-from glassbox_bt.modules._training import Schedule, holdout_split
+from glassbox_bt.modules._trained import FullyTrained
+from glassbox_bt.modules._training import holdout_split
 from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, reasons, rounded, text_answers_of
 from glassbox_bt.types import Answers, AnyArray, BoolArray, IntArray, Kind, Read, Reason, StrArray
 
@@ -39,7 +40,7 @@ ADAPTED = "adapted/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextEncoder:
+class TextEncoder(FullyTrained):
     """Embedding and mood of each chunk of text.
 
     Parameters
@@ -69,15 +70,11 @@ class TextEncoder:
     knowledge_cutoff: str = ""
     adapt: bool = False
     mask_share: float = 0.15
-    holdout_share: float = 0.15
     epochs: int = 3
     batch_size: int = 24
     learning_rate: float = 2e-5
     weight_decay: float = 0.01
-    clip: float = 1.0
     patience: int = 5
-    warmup_share: float = 0.1
-    rows_share: float = 1.0
 
     name: ClassVar[str] = "text_encoder"
     kind: ClassVar[Kind] = "document"
@@ -100,11 +97,6 @@ class TextEncoder:
         if self.knowledge_cutoff and not _is_day(self.knowledge_cutoff):
             raise PlanError(f"`knowledge_cutoff` is a day as in 2018-10-31, got {self.knowledge_cutoff!r}.")
         _ = self.schedule
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast the adaptation learns."""
-        return Schedule.of(self)
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -136,14 +128,6 @@ class TextEncoder:
             learned = self._adapted(engine, train, ctx)
             engine = learned.engine
         return self._candidate("pca", engine, texts, train, ctx, learned), control
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name; validation has no say."""
-        return next(one for one in candidates if one.variant == self.variant)
 
     def restore(self, state: ModuleState) -> FittedTextEncoder:
         """Rebuild a fit; `InputError` where this machine's engine is not the one that it was made with."""

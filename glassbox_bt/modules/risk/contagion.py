@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from glassbox_bt.errors import PlanError, TrainingError
+from glassbox_bt.errors import PlanError
 from glassbox_bt.market.tail_labels import CONTAGION_LABELS, HORIZONS, TAIL_LABELS
 from glassbox_bt.market.view import TrainView
 from glassbox_bt.modules._contagion_anchor import OwnHistory, events_of
@@ -33,7 +33,8 @@ from glassbox_bt.modules._contagion_holdout import Holdout, judged
 from glassbox_bt.modules._contagion_inputs import Look, Panel
 from glassbox_bt.modules._contagion_network import ContagionNetwork, ContagionSizes, tail_loss
 from glassbox_bt.modules._contagion_rows import DayRows, Graphs
-from glassbox_bt.modules._training import Schedule, Training, holdout_split, network_from, train_network
+from glassbox_bt.modules._trained import FullyTrained, check_parts
+from glassbox_bt.modules._training import Training, holdout_split, network_from, train_network
 from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, Kind, Read
 
@@ -41,7 +42,7 @@ __all__ = ["FittedContagion", "StemGnnContagion"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StemGnnContagion:
+class StemGnnContagion(FullyTrained):
     """Probability of an extreme loss within 5, 20 and 60 sessions, from a name's past and from those around it.
 
     Parameters
@@ -96,15 +97,9 @@ class StemGnnContagion:
     calibration: CalibrationKind = "platt"
     shuffles: int = 19
     explained: int = 0
-    holdout_share: float = 0.15
     epochs: int = 100
     batch_size: int = 8
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    clip: float = 1.0
     patience: int = 20
-    warmup_share: float = 0.1
-    rows_share: float = 1.0
     variant: Variant = "anchored"
 
     name: ClassVar[str] = "contagion"
@@ -129,11 +124,6 @@ class StemGnnContagion:
                 f"{self.dropout}, {self.holdout_share} and {self.penalty}."
             )
         _ = self.schedule, self.look, self.shape
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast the network learns."""
-        return Schedule.of(self)
 
     @property
     def look(self) -> Look:
@@ -169,11 +159,7 @@ class StemGnnContagion:
         events = events_of(train)[:, panel.order]
         rows = panel.usable & np.isfinite(events).any(axis=-1)
         fit_rows, held_rows = rows & learning[:, None], rows & held[:, None]
-        if not fit_rows.any() or not held_rows.any():
-            raise TrainingError(
-                f"`{self.name}` has {int(fit_rows.sum())} rows to learn from and {int(held_rows.sum())} to stop on; it "
-                "needs both. Lengthen the train part."
-            )
+        check_parts(self.name, fit_rows, held_rows)
         own = OwnHistory.fit(panel.own, events, fit_rows, self.penalty)
         bare = FittedContagion(self.look, self.shape, "anchor", own, explained=self.explained)
         if self.variant == "anchor":
@@ -185,14 +171,6 @@ class StemGnnContagion:
         return tuple(
             judged(one, holdout, how, self.shuffles, ctx.rng("shuffles")) for one, how in ((whole, training), (bare, None))
         )
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name."""
-        return next(one for one in candidates if one.variant == self.variant)
 
     def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
         """Mean log loss of the horizons before calibration, where the outcome is known; NaN without an outcome."""

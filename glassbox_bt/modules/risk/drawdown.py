@@ -19,7 +19,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from glassbox_bt.errors import PlanError, TrainingError
 from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules._anchor import RankScale, Standardiser
 from glassbox_bt.modules._attribution import Counterfactual, Gradients, per_row
@@ -39,7 +38,7 @@ from glassbox_bt.modules._drawdown_inputs import (
 from glassbox_bt.modules._drawdown_model import DrawdownModel, Heads, TrainRows, rated, risk_score, train
 from glassbox_bt.modules._drawdown_network import COLUMNS, N_COLUMNS, DrawdownSizes
 from glassbox_bt.modules._reading import laid_out
-from glassbox_bt.modules._training import Schedule, holdout_split
+from glassbox_bt.modules._trained import FullyTrained, check_penalties, check_recurrent, split_rows
 from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState, answers_of, rounded
 from glassbox_bt.types import Answers, AnyArray, BoolArray, FloatArray, Kind, Read, Reason, StrArray
 
@@ -53,7 +52,7 @@ PUSHES = (("all volatilities half as high again", 1.5), ("all volatilities a thi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawdown:
+class Drawdown(FullyTrained):
     """Drawdown, risk and recovery over 10 and 30 sessions from 30 embeddings (59 sessions of bars) and volatilities.
 
     Parameters
@@ -86,15 +85,9 @@ class Drawdown:
     min_sessions: int = 25
     ridge: float = 0.01
     logit: float = 0.01
-    holdout_share: float = 0.15
     epochs: int = 50
     batch_size: int = 512
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    clip: float = 1.0
     patience: int = 10
-    warmup_share: float = 0.1
-    rows_share: float = 1.0
 
     name: ClassVar[str] = "drawdown"
     kind: ClassVar[Kind] = "asset"
@@ -112,29 +105,9 @@ class Drawdown:
     )
 
     def __post_init__(self) -> None:
-        if self.cell not in ("lstm", "gru") or self.variant not in ("anchored", "anchor", "network"):
-            raise PlanError(
-                "`cell` is `lstm` or `gru` and `variant` `anchored`, `anchor` or `network`; got "
-                f"{self.cell!r} and {self.variant!r}."
-            )
-        if min(self.hidden, self.layers, self.attention) < 1 or not 0.0 <= self.dropout < 1.0:
-            raise PlanError(
-                "`hidden`, `layers` and `attention` must be at least 1 and `dropout` in [0, 1), got "
-                f"{self.hidden}, {self.layers}, {self.attention} and {self.dropout}."
-            )
-        if not 1 <= self.min_sessions <= self.sessions:
-            raise PlanError(f"`min_sessions` must lie in 1..{self.sessions}, got {self.min_sessions}.")
-        if not (min(self.ridge, self.logit) > 0.0 and 0.0 < self.holdout_share < 1.0):
-            raise PlanError(
-                "`ridge` and `logit` must be positive and `holdout_share` in (0, 1), got "
-                f"{self.ridge}, {self.logit} and {self.holdout_share}."
-            )
+        check_recurrent(self)
+        check_penalties(self, "ridge", "logit")
         _ = self.schedule
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast the network learns."""
-        return Schedule.of(self)
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -160,14 +133,6 @@ class Drawdown:
         summary = {**training.summary, **figures, "network_beats_anchor_on_holdout": beats}
         return Candidate(self.variant, _ranked(self, model, rows, residual), training.history, summary), anchor
 
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name."""
-        return next(one for one in candidates if one.variant == self.variant)
-
     def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
         """Mean pinball loss of all quantiles where the outcome is known; lower is better, NaN without an outcome."""
         return _pinball_on(fitted, view)
@@ -191,20 +156,11 @@ class Drawdown:
         """Rows with a known outcome and the scale of their embeddings."""
         y = outcomes(view)
         known = (unknown(view, self.sessions, self.min_sessions) == Reason.KNOWN) & np.isfinite(y).any(axis=-1)
-        seen = np.flatnonzero(known.any(axis=1))  # the last sessions have no known outcome yet
-        if not len(seen):
-            raise TrainingError(f"`{self.name}` has no train row with a known outcome. Lengthen the train part.")
-        early, late = holdout_split(view.days[seen], self.holdout_share, max(HORIZONS))
-        day = np.nonzero(known)[0]
-        fitting, held_out = np.isin(day, seen[early]), np.isin(day, seen[late])
-        if not fitting.any() or not held_out.any():
-            raise TrainingError(
-                f"`{self.name}` has {int(fitting.sum())} rows to learn from and {int(held_out.sum())} to stop on; it needs "
-                "both. Lengthen the train part."
-            )
+        fitting, held_out = split_rows(self, view.days, known, max(HORIZONS))
         scaler = Standardiser.fit(embeddings(view, known)[fitting])
         steps = windows(view, known, self.sessions, scaler)
-        return TrainRows(view.days[day], plain_inputs(view)[known], steps, y[known], fitting, held_out), scaler
+        day = view.days[np.nonzero(known)[0]]
+        return TrainRows(day, plain_inputs(view)[known], steps, y[known], fitting, held_out), scaler
 
 
 @dataclass(frozen=True, slots=True, eq=False)

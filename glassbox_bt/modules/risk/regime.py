@@ -25,7 +25,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from glassbox_bt.errors import PlanError, TrainingError
+from glassbox_bt.errors import PlanError
 from glassbox_bt.market.regime_labels import (
     AHEAD,
     REGIME_LABELS,
@@ -42,7 +42,8 @@ from glassbox_bt.modules._regime_model import RegimeModel
 from glassbox_bt.modules._regime_network import RegimeNetwork, RegimeSizes, regime_loss
 from glassbox_bt.modules._regime_rows import DAYS, DayGraphs, RegimeRows
 from glassbox_bt.modules._regime_text import ANCHOR_NOTE, ENOUGH
-from glassbox_bt.modules._training import Schedule, Training, holdout_split, network_from, train_network
+from glassbox_bt.modules._trained import FullyTrained, check_parts, check_penalties
+from glassbox_bt.modules._training import Training, holdout_split, network_from, train_network
 from glassbox_bt.modules.base import Candidate, FitContext, FittedModule, ModuleState
 from glassbox_bt.types import AnyArray, BoolArray, FloatArray, Kind, Read, Reason
 
@@ -50,7 +51,7 @@ __all__ = ["FittedRegime", "MtgnnRegime"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MtgnnRegime:
+class MtgnnRegime(FullyTrained):
     """Chances of calm, volatile, crisis and rotation over the next 20 sessions, and of a change within them.
 
     Parameters
@@ -89,15 +90,9 @@ class MtgnnRegime:
     dropout: float = 0.2
     penalty: float = 0.03
     text: bool = True
-    holdout_share: float = 0.15
     epochs: int = 80
     batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    clip: float = 1.0
     patience: int = 15
-    warmup_share: float = 0.1
-    rows_share: float = 1.0
 
     name: ClassVar[str] = "regime"
     kind: ClassVar[Kind] = "asset"
@@ -116,16 +111,8 @@ class MtgnnRegime:
                 "`neighbour_share` must lie in (0, 1] and `dropout` in [0, 1), got "
                 f"{self.neighbour_share} and {self.dropout}."
             )
-        if not (self.penalty > 0.0 and 0.0 < self.holdout_share < 1.0):
-            raise PlanError(
-                f"`penalty` must be positive and `holdout_share` in (0, 1), got {self.penalty} and {self.holdout_share}."
-            )
+        check_penalties(self, "penalty")
         _ = self.schedule, self.look
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast the network learns."""
-        return Schedule.of(self)
 
     @property
     def look(self) -> Look:
@@ -157,11 +144,7 @@ class MtgnnRegime:
             why = f"no day at the end of train has {self.min_names} names and a measured market"
             return (self._silent(Reason.INPUT_MISSING, why),)
         parts = Parts(panel, wanted, changed, labelled & learning, labelled & held)
-        if not parts.fitting.any() or not parts.held_out.any():
-            raise TrainingError(
-                f"`{self.name}` has {int(parts.fitting.sum())} days to learn from and {int(parts.held_out.sum())} to stop "
-                "on; it needs both. Lengthen the train part."
-            )
+        check_parts(self.name, parts.fitting, parts.held_out, "days")
         model = RegimeModel.fit(panel, rule, (wanted, changed), parts.fitting, self.penalty)
         bare = FittedRegime(self.look, "anchor", model)
         if self.variant == "anchor":
@@ -174,14 +157,6 @@ class MtgnnRegime:
         whole = replace(start, network=self._filled(training.best, start))
         alone = replace(bare, text=hearing.text if hearing.text_scaler is None else ANCHOR_NOTE)
         return judged(whole, parts, training), judged(alone, parts, None)
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name; see `validation_loss` for a plan that lets validation choose."""
-        return next(one for one in candidates if one.variant == self.variant)
 
     def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
         """Mean log loss of the regime over the next 20 sessions; lower is better."""

@@ -18,11 +18,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from glassbox_bt.errors import PlanError, TrainingError
+from glassbox_bt.errors import PlanError
 from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules._attribution import Counterfactual, Gradients, normalised, per_row
 from glassbox_bt.modules._reading import laid_out
-from glassbox_bt.modules._training import Schedule, holdout_split
+from glassbox_bt.modules._trained import FullyTrained, check_penalties, check_sizes, split_rows
 from glassbox_bt.modules._volatility_inputs import GROUPS, LABELS, READS, embeddings, inputs, outcomes, unknown
 from glassbox_bt.modules._volatility_model import TrainRows, VolatilityModel, rated, third_of, train
 from glassbox_bt.modules._volatility_network import VolatilitySizes
@@ -43,7 +43,7 @@ LONGEST = 30  # sessions; the longer label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Volatility:
+class Volatility(FullyTrained):
     """Annualised volatility of the coming 10 and 30 sessions, its third of train, and how far it can be trusted.
 
     Parameters
@@ -66,15 +66,9 @@ class Volatility:
     dropout: float = 0.2
     ridge: float = 0.01
     logit: float = 0.01
-    holdout_share: float = 0.15
     epochs: int = 50
     batch_size: int = 512
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    clip: float = 1.0
     patience: int = 15
-    warmup_share: float = 0.1
-    rows_share: float = 1.0
 
     name: ClassVar[str] = "volatility"
     kind: ClassVar[Kind] = "asset"
@@ -102,22 +96,9 @@ class Volatility:
     def __post_init__(self) -> None:
         if self.variant not in ("anchored", "anchor", "network"):
             raise PlanError(f"`variant` must be anchored, anchor or network, got {self.variant!r}.")
-        if min(self.hidden, self.layers) < 1 or not 0.0 <= self.dropout < 1.0:
-            raise PlanError(
-                "`hidden` and `layers` must be at least 1 and `dropout` in [0, 1), got "
-                f"{self.hidden}, {self.layers} and {self.dropout}."
-            )
-        if not (min(self.ridge, self.logit) > 0.0 and 0.0 < self.holdout_share < 1.0):
-            raise PlanError(
-                "`ridge` and `logit` must be positive and `holdout_share` in (0, 1), got "
-                f"{self.ridge}, {self.logit} and {self.holdout_share}."
-            )
+        check_sizes(self, "hidden", "layers")
+        check_penalties(self, "ridge", "logit")
         _ = self.schedule
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast the network learns."""
-        return Schedule.of(self)
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -129,7 +110,7 @@ class Volatility:
 
     def fit(self, train_view: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:
         """The variant of the settings and, beside a network, its anchor alone."""
-        rows = _train_rows(train_view, self.holdout_share, self.name)
+        rows = _train_rows(train_view, self)
         bare = self._anchors(rows, on_anchors=True)
         settings = replace(self, variant="anchor")
         anchor = Candidate("anchor", FittedVolatility(settings, bare), (), _quality(bare, rows))
@@ -142,14 +123,6 @@ class Volatility:
         beats = figures["holdout_qlike_10d"] < anchor.summary["holdout_qlike_10d"]  # type: ignore[operator]
         summary = {**training.summary, **figures, "network_beats_anchor_on_holdout": beats}
         return Candidate(self.variant, FittedVolatility(self, model), training.history, summary), anchor
-
-    def select(
-        self,
-        candidates: tuple[Candidate, ...],
-        validation: TrainView | None,  # noqa: ARG002
-    ) -> Candidate:
-        """The variant that the settings name."""
-        return next(one for one in candidates if one.variant == self.variant)
 
     def validation_loss(self, fitted: FittedModule, view: TrainView) -> float:
         """Mean QLIKE of both horizons where the outcome is known; lower is better, NaN without an outcome."""
@@ -259,22 +232,12 @@ def _words(row: Mapping[str, float]) -> str:
     )
 
 
-def _train_rows(view: TrainView, holdout_share: float, module: str) -> TrainRows:
+def _train_rows(view: TrainView, settings: Volatility) -> TrainRows:
     y = outcomes(view)
     known = (unknown(view) == Reason.KNOWN) & np.isfinite(y).any(axis=-1)
-    seen = np.flatnonzero(known.any(axis=1))  # the last sessions have no known outcome yet
-    if not len(seen):
-        raise TrainingError(f"`{module}` has no train row with a known outcome. Lengthen the train part.")
-    early, late = holdout_split(view.days[seen], holdout_share, LONGEST)
-    day, asset = np.nonzero(known)
-    fitting, held_out = np.isin(day, seen[early]), np.isin(day, seen[late])
-    if not fitting.any() or not held_out.any():
-        raise TrainingError(
-            f"`{module}` has {int(fitting.sum())} rows to learn from and {int(held_out.sum())} to stop on; it needs both. "
-            "Lengthen the train part."
-        )
-    place = (day, asset)
-    return TrainRows(view.days[day], inputs(view)[place], embeddings(view)[place], y[place], fitting, held_out)
+    fitting, held_out = split_rows(settings, view.days, known, LONGEST)
+    day = view.days[np.nonzero(known)[0]]
+    return TrainRows(day, inputs(view)[known], embeddings(view)[known], y[known], fitting, held_out)
 
 
 def _quality(model: VolatilityModel, rows: TrainRows) -> dict[str, object]:

@@ -11,7 +11,8 @@ import pytest
 from glassbox_bt.market.store import MarketStore
 from glassbox_bt.market.view import Span
 from glassbox_bt.modules import _news_network
-from glassbox_bt.modules._news_calibration import fit_map, log_odds, logistic, mapped, reliability
+from glassbox_bt.modules._anchor import sigmoid
+from glassbox_bt.modules._news_calibration import fit_map, log_odds, mapped, reliability
 from glassbox_bt.modules.analysts.news import NewsAnalyst
 from glassbox_bt.modules.base import FittedModule
 from glassbox_bt.types import Answers, FloatArray, Reason
@@ -113,8 +114,8 @@ def is_unreliable(share: FloatArray, outcome: FloatArray, year: FloatArray) -> b
 def test_d_news_04_an_importance_that_was_never_put_right_is_found() -> None:
     rng = np.random.default_rng(0)
     odds = 0.8 * rng.standard_normal(6000) - 0.7
-    share = logistic(odds)
-    outcome, told = rng.beta(5.0 * share, 5.0 * (1.0 - share)), logistic(2.0 * odds + 1.5)
+    share = sigmoid(odds)
+    outcome, told = rng.beta(5.0 * share, 5.0 * (1.0 - share)), sigmoid(2.0 * odds + 1.5)
     year, session = np.repeat([2010.0, 2011.0, 2012.0], 2000), np.repeat(np.arange(600), 10)
     how = fit_map(log_odds(told), outcome, session)
     assert is_unreliable(told, outcome, year)

@@ -16,8 +16,9 @@ from glassbox_bt.errors import PlanError, TrainingError
 from glassbox_bt.market.documents import MARKET_WIDE
 from glassbox_bt.modules._anchor import information_coefficient
 from glassbox_bt.modules._attribution import TEXT_DRIVERS
+from glassbox_bt.modules._outcomes import HORIZON, parted
 from glassbox_bt.modules._qualitative_events import FEATURES, MEMORY, Events, influence_of
-from glassbox_bt.modules._qualitative_outcomes import HORIZON, Realised, TextOutcomes, Yardstick
+from glassbox_bt.modules._qualitative_outcomes import Realised, Yardstick
 from glassbox_bt.modules._qualitative_rule import TrainMeans, event_drivers, event_rule
 from glassbox_bt.modules.analysts.qualitative import FittedQualitative, QualitativeAnalyst
 from glassbox_bt.modules.base import Candidate, predict
@@ -307,7 +308,7 @@ def test_too_little_text_is_no_fit_and_no_error() -> None:
 def test_no_fitting_label_reaches_into_the_hold_out(n_days: int, share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     days = np.sort(rng.integers(0, n_days, 2 * n_days))
-    fitting, held_out = TextOutcomes.parted(days, share)
+    fitting, held_out = parted(days, share)
     assert not np.any(fitting & held_out)
     if fitting.any():
         assert days[fitting].max() + HORIZON + 1 < days[held_out].min()

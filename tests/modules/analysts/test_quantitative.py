@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from glassbox_bt.errors import PlanError, TrainingError
 from glassbox_bt.market.store import AnswerColumn, MarketStore
+from glassbox_bt.modules._anchor import sigmoid
 from glassbox_bt.modules._attribution import RISKS
 from glassbox_bt.modules._outcomes import HORIZON, Outcomes
-from glassbox_bt.modules._quantitative_model import sigmoid
 from glassbox_bt.modules._risk_attention import RiskAttention
 from glassbox_bt.modules.analysts.quantitative import FittedQuantitative, QuantitativeAnalyst
 from glassbox_bt.modules.base import Candidate, FitContext
