@@ -86,13 +86,14 @@ def _module(part: Part) -> Iterator[Check]:
     known = known_in(table)
     unreasoned = ~known & words_in(table["reason"]).isin(["known", ""]).to_numpy()
     yield where.check("reason", "reason", unreasoned | (known & (table["reason"] != "known").to_numpy()))
+    vectors = part.vectors()
     for name in part.columns:
         if name in (*part.key, "known", "reason", "xai_summary"):
             continue
         if part.of_text and name in COPIED:  # of the document, known or not
             yield where.check("finite", name, table[name].isna().to_numpy())
             continue
-        if name in part.vectors():
+        if name in vectors:
             yield from _against_known(where, name, part.vector(name), known)
         elif pd.api.types.is_numeric_dtype(table[name]):
             yield from _against_known(where, name, table[name].to_numpy(dtype=np.float64), known)

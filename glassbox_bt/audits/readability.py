@@ -13,7 +13,7 @@ most 20 words of a document, in plain characters; what is quoted is nobody's num
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,7 +28,7 @@ from glassbox_bt.audits.rows import Where
 from glassbox_bt.audits.summaries import COPIES, Summaries, summaries_of
 from glassbox_bt.audits.text_summaries import overquoted
 from glassbox_bt.audits.texts import Sentence, taken_apart
-from glassbox_bt.types import BoolArray, FloatArray
+from glassbox_bt.types import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["CHECKS", "QUESTION", "audit_readability"]
 
@@ -94,6 +94,7 @@ def _copies(case: Case, group: Group) -> Iterator[Check]:
 def _marks(case: Case, one: Summaries) -> _Marks:
     n = len(one.table)
     marks = _Marks(np.zeros((5, n), dtype=bool), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool), {}, set())
+    expected = tuple(_expected(one))
     for sentence in taken_apart(one.told):
         rows, skeleton = sentence.rows, sentence.skeleton
         low, high = WORDS_RANGE
@@ -104,7 +105,7 @@ def _marks(case: Case, one: Summaries) -> _Marks:
         wrong = _numbers(one, sentence, marks, strict=case.whole)
         marks.wrong[rows] = wrong
         marks.good[2, rows] = ~wrong
-        marks.words[rows] = _words(one, skeleton, rows)
+        marks.words[rows] = _words(expected, skeleton, rows)
     return marks
 
 
@@ -195,16 +196,22 @@ def _anywhere(one: Summaries, sentence: Sentence, place: int) -> BoolArray:
     return np.asarray(np.any(hits, axis=0)) if hits else np.zeros(len(sentence.rows), dtype=bool)
 
 
-def _words(one: Summaries, skeleton: str, rows: Any) -> BoolArray:
+def _expected(one: Summaries) -> Iterator[tuple[str, AnyArray]]:
+    """Patterns of words that must agree with their row, and the word that each row asks for."""
+    for said in WORDS.get(one.kind, ()):
+        if said.column in one.table.columns:
+            values = one.table[said.column].astype(object)
+            words = values.map(lambda value, of=said.words: of.get(value, value))
+            yield said.pattern, words.where(values.notna(), "").to_numpy(dtype=object)
+
+
+def _words(expected: Sequence[tuple[str, AnyArray]], skeleton: str, rows: IntArray) -> BoolArray:
     """Rows that a word of their text contradicts."""
     wrong = np.zeros(len(rows), dtype=bool)
-    for said in WORDS.get(one.kind, ()):
-        match = re.search(said.pattern, skeleton)
-        if match is None or said.column not in one.table.columns:
-            continue
-        values = one.table[said.column].iloc[rows]
-        words = values.map(said.words).where(values.isin(said.words), values) if said.words else values
-        wrong |= (words != match.group(1)).to_numpy(dtype=bool)
+    for pattern, words in expected:
+        match = re.search(pattern, skeleton)
+        if match is not None:
+            wrong |= words[rows] != match.group(1)
     return wrong
 
 
