@@ -6,10 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 
 from tests.flow.command import ROOT, environment
+from tests.flow.shared import shared
 from tests.flow.tiny import tiny_plan
 
 __all__ = ["bytes_of", "finished_run", "n_files", "run_job", "run_until"]
@@ -25,13 +25,10 @@ main_job(read_plan(Path(plan)), settings, lambda _what, _share: None)
 """
 
 
-@cache
 def finished_run(base: Path) -> tuple[Path, Path]:
-    """A plan and its finished run below ``base``, made once for all tests of this process; they leave it as it is."""
-    folder = base / "finished"
-    plan = tiny_plan(folder)
-    run_job(plan, folder / "run")
-    return plan, folder / "run"
+    """A plan and its finished run, to be read only; ``base`` is the test session's temporary folder."""
+    folder = shared(base, "finished", lambda folder: run_job(tiny_plan(folder), folder / "run"))
+    return folder / "plan.toml", folder / "run"
 
 
 def run_job(plan: Path, run: Path, workers: int = 1) -> None:

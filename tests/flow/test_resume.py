@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Mapping
@@ -45,8 +46,8 @@ def test_a_second_run_only_reads(undisturbed: tuple[Path, Path]) -> None:
     assert manifest_of(run)["test_label_reads"] == 1
 
 
-def test_lost_outputs_are_written_again_from_the_artefacts(undisturbed: tuple[Path, Path]) -> None:
-    plan, run = undisturbed
+def test_lost_outputs_are_written_again_from_the_artefacts(undisturbed: tuple[Path, Path], tmp_path: Path) -> None:
+    plan, run = undisturbed[0], shutil.copytree(undisturbed[1], tmp_path / "run")
     expected = bytes_of(run)
     artefacts = {name: stamp for name, stamp in written(run).items() if "/artefacts/" in name}
     (run / "decisions.parquet").unlink()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from glassbox_bt.cli.job import JobSettings, main_job
 from glassbox_bt.plan import read_plan
+from tests.flow.shared import shared
 from tests.flow.tiny import NETWORK, tiny_plan
 
 __all__ = ["TEXT", "texty_plan", "texty_run"]
@@ -44,19 +42,12 @@ def texty_plan(folder: Path, **changes: Any) -> Path:
     return tiny_plan(folder, **{**TEXT, **changes})
 
 
-@cache
 def texty_run(base: Path) -> tuple[Path, Path]:
-    """A plan and its finished run, to be read only; ``base`` is the test session's temporary folder.
+    """A plan and its finished run, to be read only; ``base`` is the test session's temporary folder."""
 
-    Worker processes of one session share it: the first to ask makes it, the others wait.
-    """
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "texty"
-    folder.mkdir(exist_ok=True)
-    plan, run, done = folder / "plan.toml", folder / "run", folder / "done"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            settings = JobSettings(out=run, workers=1, tearsheets=False, audits=False)
-            main_job(read_plan(texty_plan(folder)), settings, lambda _what, _share: None)
-            done.touch()
-    return plan, run
+    def make(folder: Path) -> None:
+        settings = JobSettings(out=folder / "run", workers=1, tearsheets=False, audits=False)
+        main_job(read_plan(texty_plan(folder)), settings, lambda _what, _share: None)
+
+    folder = shared(base, "texty", make)
+    return folder / "plan.toml", folder / "run"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -223,26 +222,6 @@ def test_validation_prefers_the_better_variant(candidates: tuple[Candidate, ...]
     bad = replace(candidates[0].fitted, model=replace(model, anchors=(first, *model.anchors[1:])))  # type: ignore[type-var]
     assert MODULE.validation_loss(candidates[0].fitted, view) < 0.8
     assert MODULE.validation_loss(bad, view) > 1.0
-
-
-def test_a_resumed_fit_gives_the_same_weights(tmp_path: Path) -> None:
-    store = market(strength=1.0)
-    view = train_view_of(store, MODULE, below(store))
-    whole = MODULE.fit(view, context(MODULE, checkpoints=tmp_path / "whole"))[0]
-
-    class KilledError(Exception):
-        pass
-
-    def killed(share: float) -> None:
-        if share > 0.3:
-            raise KilledError
-
-    half = context(MODULE, checkpoints=tmp_path / "half", progress=killed)
-    with pytest.raises(KilledError):
-        MODULE.fit(view, half)
-    resumed = MODULE.fit(view, replace(half, progress=lambda _share: None))[0]
-    for name, values in whole.fitted.state().arrays.items():
-        np.testing.assert_array_equal(values, resumed.fitted.state().arrays[name], err_msg=name)
 
 
 def test_chunks_and_facts_add_up_to_the_impact(candidates: tuple[Candidate, ...]) -> None:

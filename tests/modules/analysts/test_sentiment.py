@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,26 +164,6 @@ def test_the_measure_is_a_rank_correlation_with_macro_f1_as_a_tie_break() -> Non
     assert objective((excess, np.ones(60, dtype=int)), (excess, wanted), document, weight) > perfect
     worse = objective((excess + rng.standard_normal(60), wanted), (excess, wanted), document, weight)
     assert worse > objective((excess, np.ones(60, dtype=int)), (excess, wanted), document, weight)
-
-
-def test_a_resumed_fit_gives_the_same_weights(tmp_path: Path) -> None:
-    store = market(strength=1.0)
-    view = train_view_of(store, MODULE, below(store))
-    whole = MODULE.fit(view, context(MODULE, checkpoints=tmp_path / "whole"))[0]
-
-    class KilledError(Exception):
-        pass
-
-    def killed(share: float) -> None:
-        if share > 0.3:
-            raise KilledError
-
-    half = context(MODULE, checkpoints=tmp_path / "half", progress=killed)
-    with pytest.raises(KilledError):
-        MODULE.fit(view, half)
-    resumed = MODULE.fit(view, replace(half, progress=lambda _share: None))[0]
-    for name, values in whole.fitted.state().arrays.items():
-        np.testing.assert_array_equal(values, resumed.fitted.state().arrays[name], err_msg=name)
 
 
 def test_gradients_add_up_and_counterfactuals_move(candidates: tuple[Candidate, ...]) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,10 +37,6 @@ from tests.modules.risk.contagion_cases import (
 
 MODULE = StemGnnContagion(**SMALL)
 PROBABILITIES = tuple(name for name in OUTPUTS if name.startswith(("contagion", "own_history", "base_rate")))
-
-
-class PowerCutError(Exception):
-    """Stands for a power cut."""
 
 
 def test_every_member_day_is_answered_up_to_the_last_defect_d_stm_01() -> None:
@@ -106,25 +101,6 @@ def test_a_candidate_says_how_it_did_beside_its_anchor() -> None:
     assert chosen.summary["structure_p_value"] == fitted().structure_p
     assert set(chosen.summary["horizons_where_network_beats_anchor_on_holdout"]) <= {5, 20, 60}  # type: ignore[call-overload]
     assert [row["epoch"] for row in chosen.history] == [0.0, 1.0, 2.0]
-
-
-def test_an_interrupted_fit_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    module = replace(MODULE, epochs=4)
-    whole = fitted(epochs=4)
-    seen: list[float] = []
-
-    def cut(share: float) -> None:
-        seen.append(share)
-        if len(seen) == 2:
-            raise PowerCutError
-
-    with pytest.raises(PowerCutError):
-        module.fit(train_of(tiny(), module), replace(CONTEXT, checkpoints=tmp_path, progress=cut))
-    resumed = module.fit(train_of(tiny(), module), replace(CONTEXT, checkpoints=tmp_path))[0].fitted
-    one, other = whole.state().arrays, resumed.state().arrays
-    assert one.keys() == other.keys()
-    for name, values in one.items():
-        np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
 def test_r7_too_few_names_make_it_abstain_and_say_so() -> None:

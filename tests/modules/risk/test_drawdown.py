@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,24 +252,6 @@ def test_other_bars_are_encoded_anew_defect_d_xai_02() -> None:
     ]
     np.testing.assert_array_equal(scores[0][0], scores[1][0])  # the day before knows nothing of it
     assert (scores[1][1] > scores[0][1]).all()
-
-
-def test_an_interrupted_fit_ends_at_the_same_weights(
-    world: MarketStore, below: dict[str, AnswerColumn], candidates: tuple[Candidate, ...], tmp_path: Path
-) -> None:
-    class PowerCutError(Exception):
-        pass
-
-    def cut(share: float) -> None:
-        if share > 0.4:
-            raise PowerCutError
-
-    view = train_view_of(world, MODULE, below)
-    with pytest.raises(PowerCutError):
-        MODULE.fit(view, context(MODULE, checkpoints=tmp_path, progress=cut))
-    resumed = fitted(MODULE.fit(view, context(MODULE, checkpoints=tmp_path)))
-    for name, values in fitted(candidates).state().arrays.items():
-        np.testing.assert_array_equal(resumed.state().arrays[name], values, err_msg=name)
 
 
 def test_validation_may_hand_over_to_the_anchor(

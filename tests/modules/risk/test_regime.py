@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,10 +35,6 @@ from tests.modules.risk.regime_cases import (
 )
 
 MODULE = MtgnnRegime(**SMALL)
-
-
-class PowerCutError(Exception):
-    """Stands for a power cut."""
 
 
 def chances(answers: Answers, ending: str = "") -> FloatArray:
@@ -101,23 +96,6 @@ def test_a_residual_that_did_not_earn_its_place_is_not_used() -> None:
     answers = answered(silent)  # type: ignore[arg-type]
     np.testing.assert_array_equal(chances(answers, "_raw"), chances(answers, "_anchor_raw"))
     assert set(candidates()[0].summary["network_speaks_on"]) <= {"regime", "change"}  # type: ignore[call-overload]
-
-
-def test_an_interrupted_fit_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    module, seen = replace(MODULE, epochs=4), list[float]()
-
-    def cut(share: float) -> None:
-        seen.append(share)
-        if len(seen) == 2:
-            raise PowerCutError
-
-    whole = candidates(epochs=4)[0].fitted.state().arrays
-    with pytest.raises(PowerCutError):
-        module.fit(train_of(tiny(), module), replace(CONTEXT, checkpoints=tmp_path, progress=cut))
-    resumed = module.fit(train_of(tiny(), module), replace(CONTEXT, checkpoints=tmp_path))[0].fitted.state().arrays
-    assert whole.keys() == resumed.keys()
-    for name, values in whole.items():
-        np.testing.assert_array_equal(values, resumed[name], err_msg=name)
 
 
 def test_answers_do_not_depend_on_their_neighbours_in_a_batch() -> None:

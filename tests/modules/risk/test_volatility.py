@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,25 +207,6 @@ def test_pushes_move_the_forecast_their_way(
     assert [one.expected for one in found] == [-1, 1, 1]
     # Realised volatility plays no part in this market; GARCH does.
     assert all(one.as_expected().mean() > 0.95 for one in found[:2])
-
-
-def test_an_interrupted_fit_ends_at_the_same_weights(
-    world: MarketStore, below: dict[str, AnswerColumn], candidates: tuple[Candidate, ...], tmp_path: Path
-) -> None:
-    class PowerCutError(Exception):
-        pass
-
-    def cut(share: float) -> None:
-        if share > 0.4:
-            raise PowerCutError
-
-    view = train_view_of(world, MODULE, below)
-    with pytest.raises(PowerCutError):
-        MODULE.fit(view, context(MODULE, checkpoints=tmp_path, progress=cut))
-    assert (tmp_path / "latest.safetensors").exists()
-    resumed = fitted(MODULE.fit(view, context(MODULE, checkpoints=tmp_path)))
-    for name, values in fitted(candidates).state().arrays.items():
-        np.testing.assert_array_equal(resumed.state().arrays[name], values, err_msg=name)
 
 
 def test_validation_may_hand_over_to_the_anchor_but_to_nothing_else(
