@@ -107,6 +107,7 @@ MODULES: Mapping[str, TableSchema] = MappingProxyType(
             " ".join(f"predicted_sentiment_{name}:f" for name in _SENTIMENT)
             + " sentiment_prob_negative:f sentiment_prob_neutral:f sentiment_prob_positive:f "
             + " ".join(f"sentiment_effect_{name}:f" for name in ("wording", "polarity", "facts", "network"))
+            + " engine?:s engine_digest?:s knowledge_cutoff?:s knowledge?:s"  # where it was taught by labelled sentences
         ),
         "news": _of_text(
             " ".join(f"{name}:f" for name in ("predicted_news_event_impact", "predicted_news_importance", *_RISKS))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glassbox_bt.cli.run_choice import plan_of
-from glassbox_bt.errors import MarketDataError, PlanError, RunFolderError
+from glassbox_bt.errors import InputError, RunFolderError
 from glassbox_bt.plan import Plan
 from glassbox_bt.runs.artefacts import remove_drafts
 from glassbox_bt.runs.lock import sole_writer
@@ -187,7 +187,7 @@ def _again(manifest: Manifest) -> Manifest:
 
 def _leave(manifest: Manifest, error: BaseException, *, is_new: bool) -> None:
     """Record why the run ended; input that was refused before anything was fitted leaves nothing behind."""
-    refused = isinstance(error, PlanError | MarketDataError)
+    refused = isinstance(error, InputError) and not isinstance(error, RunFolderError)
     if refused and is_new and not (manifest.run / "artefacts" / "fits").exists():
         _empty(manifest.run)
         return

@@ -1,6 +1,7 @@
 """Readers of text beside what they were built on: rank correlations of learned scores, anchors and the closed formula.
 
-Answers to documents are averaged over the documents of a name and session, so that all are scored alike: by day, across
+Answers to chunks are averaged over the chunks of a document, and these over the documents of a name and session, so that all
+are scored alike: by day, across
 names, with the intervals of `dayblocks`. Test days only.
 """
 
@@ -23,6 +24,7 @@ __all__ = ["RIVALS", "TextRival", "text_contest_rows"]
 
 OUTCOME, HORIZON = "forward_excess_log_return_10d", 10
 KEYS = ["date", "ticker"]
+OF_CHUNKS = ("sentiment", "news")  # a row for each chunk of a document
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,14 @@ def text_contest_rows(run: Path, outcomes: Mapping[int, pd.DataFrame], level: fl
 
 def _daily(run: Path, one: TextRival, chunk: int, came: pd.DataFrame) -> pd.DataFrame | None:
     """Rank correlations of answer and rival on each day that has both; None where the module has no such columns."""
-    table = said(run, one.module, [one.answer, one.rival], chunk)
-    if table is None or OUTCOME not in came.columns:
+    names = [one.answer, one.rival]
+    document = ["doc_id"] if one.module in OF_CHUNKS else []
+    mean = said(run, one.module, [*document, *names], chunk)
+    if mean is None or OUTCOME not in came.columns:
         return None
-    mean = table.groupby(KEYS, sort=True)[[one.answer, one.rival]].mean().reset_index()
+    if document:  # whose chunks are one voice, however many (D-LAB-02)
+        mean = mean.groupby([*KEYS, *document], sort=True)[names].mean().reset_index()
+        mean = mean.groupby(KEYS, sort=True)[names].mean().reset_index()
     joined = mean.merge(came[[*KEYS, OUTCOME]], on=KEYS, validate="1:1").dropna()
     days, outcome = joined["date"].to_numpy(), joined[OUTCOME].to_numpy()
     found = {}

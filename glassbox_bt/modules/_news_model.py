@@ -14,7 +14,7 @@ from glassbox_bt.modules._anchor import LinearAnchor, Standardiser, fit_logit, f
 from glassbox_bt.modules._news_calibration import fit_map, log_odds, mapped
 from glassbox_bt.modules._news_documents import DocumentRows, Grouped, raw_facts
 from glassbox_bt.modules._news_network import N_ATTENTION, NewsNetwork, NewsSizes, head_losses, loss
-from glassbox_bt.modules._news_targets import HEADS, NewsTargets
+from glassbox_bt.modules._news_targets import HEADS, HORIZON, NewsTargets
 from glassbox_bt.modules._outcomes import has_earned_its_place
 from glassbox_bt.modules._text_inputs import EMBEDDING, FORM, Forms, Wording
 from glassbox_bt.modules._training import Schedule, Training, network_from, predict_rows, train_network
@@ -187,6 +187,22 @@ class NewsModel:
         z = (self.offsets(train.inputs.flat()) + self.read(train.inputs)[0])[held]
         maps = [fit_map(z[:, head], train.target[held, head], train.session[held]) for head in range(1, N_HEADS)]
         return replace(self, maps=np.stack(maps))
+
+    def chances_held_out(self, train: TrainDocuments) -> FloatArray:
+        """Chances on the hold-out, (n_held, heads - 1), each half put right on the other: no outcome judges its own map."""
+        held = train.held_out
+        session, target = train.session[held], train.target[held]
+        z = (self.offsets(train.inputs.flat()) + self.read(train.inputs)[0])[held]
+        middle = float(np.median(session))
+        chances = np.zeros((len(z), N_HEADS - 1))
+        for mine, other in (
+            (session <= middle, session > middle + HORIZON),
+            (session > middle, session <= middle - HORIZON),
+        ):
+            for head in range(1, N_HEADS):
+                how = fit_map(z[other, head], target[other, head], session[other])
+                chances[mine, head - 1] = mapped(z[mine, head], how)
+        return chances
 
     def arrays(self) -> dict[str, AnyArray]:
         """For `ModuleState.arrays`."""

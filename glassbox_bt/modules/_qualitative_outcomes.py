@@ -39,8 +39,12 @@ class Realised:
 
     @classmethod
     def of(cls, view: TrainView, rows: BoolArray) -> Realised:
-        """Of the rows of (n_days, n_assets)."""
-        excess, after, drawdown = (view.label(name)[rows] for name in LABELS)
+        """Of the rows of (n_days, n_assets).
+
+        Until the longest label of a day is known of any name, nothing of that day is: its trouble would look like none.
+        """
+        over = np.isfinite(view.label(LABELS[1])).any(axis=1, keepdims=True)
+        excess, after, drawdown = (np.where(over, view.label(name), np.nan)[rows] for name in LABELS)
         before = np.asarray(view.today(TRAILING), dtype=np.float64)[rows]
         ratio = np.divide(after, before, out=np.full(len(after), np.nan), where=before > 1e-4)
         return cls(excess, drawdown, ratio)

@@ -7,6 +7,7 @@ and it is a variant of its own: no row is answered by both.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from pandas.errors import ParserWarning
 
 from glassbox_bt.errors import MarketDataError
 from glassbox_bt.modules._anchor import LinearAnchor
@@ -78,8 +80,8 @@ def read_sentences(path: str) -> Sentences:
     if strange.any():
         row = int(np.flatnonzero(strange)[0])
         raise MarketDataError(
-            f"{path}: row {row + 1} has the label {table['label'].iloc[row]!r} ({int(strange.sum())} such rows). "
-            f"Labels are {', '.join(LABELS)}."
+            f"{path}: row {row + 1} has the label {str(table['label'].iloc[row])!r} ({int(strange.sum())} such rows). "
+            f"Labels are {', '.join(LABELS)}: rename it, or take the row out."
         )
     kept, n_duplicates, n_contradictions = _distinct(pd.DataFrame({"text": text, "label": label}))
     absent = [name for name in LABELS if name not in set(kept["label"])]
@@ -97,8 +99,12 @@ def _table(path: Path) -> pd.DataFrame:
     if path.suffix not in (".csv", ".parquet"):
         raise MarketDataError(f"{path} must be a .csv or .parquet file, got `{path.suffix}`.")
     try:
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError) as failed:  # pandas' and pyarrow's parsing errors are among them
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ParserWarning)  # more cells than columns: a text with a comma and no quotes
+            return pd.read_csv(path, index_col=False)
+    except (ValueError, OSError, ParserWarning) as failed:  # pandas' and pyarrow's parsing errors are among them
         raise MarketDataError(f"{path} cannot be read as a table: {failed}. Save it anew.") from failed
 
 
@@ -149,18 +155,22 @@ class LabelledModel:
             "n_duplicate_sentences": sentences.n_duplicates,
             "n_contradicting_sentences": sentences.n_contradictions,
             "share_by_label": (np.bincount(sentences.labels, minlength=CLASSES) / len(sentences.texts)).tolist(),
-            "accuracy_on_its_own_sentences": float(np.mean(model.chances(vectors).argmax(axis=1) == sentences.labels)),
-            "engine": engine,
-            "engine_digest": reader.digest,
-            "engine_knowledge_cutoff": reader.knowledge_cutoff,
+            **model.provenance,
         }
         return model, facts
+
+    @property
+    def provenance(self) -> dict[str, object]:
+        """The engine that reads the chunks, its digest and the last day it may know (D-FIN-01)."""
+        reader = engine_of(self.engine)
+        return {"engine": reader.name, "digest": reader.digest, "knowledge_cutoff": reader.knowledge_words}
 
     @staticmethod
     def external(path: str, engine: str) -> dict[str, str]:
         """Digests of the file and of the engine."""
         if not Path(path).is_file():
             raise MarketDataError(f"There is no file {path} of labelled sentences. Correct `labelled` in the plan.")
+        read_sentences(path)  # a file that cannot teach is refused before anything is fitted
         return {"labelled": _digest(path), "engine": engine_of(engine).digest}
 
     def chances(self, vectors: Float32Array) -> FloatArray:

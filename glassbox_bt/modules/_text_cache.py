@@ -25,6 +25,8 @@ __all__ = ["Readings", "TextCache", "cache_home", "text_key"]
 
 PER_QUERY = 500  # keys of one SELECT; SQLite's own limit is far higher, larger queries gain nothing
 PATIENCE = 120.0  # seconds that a writer waits for another one
+COLUMNS = "key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, polarity REAL, cut INTEGER NOT NULL"
+TABLE = f"CREATE TABLE IF NOT EXISTS readings ({COLUMNS})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,6 @@ class TextCache:
             for key, vector, mood, cut in zip(keys, readings.vectors, readings.polarity, readings.cut, strict=True)
         ]
         with self._open() as base, base:
-            base.execute(
-                "CREATE TABLE IF NOT EXISTS readings (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, polarity REAL, "
-                "cut INTEGER NOT NULL)"
-            )
             base.executemany("INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?)", rows)
 
     def _make_folder(self) -> None:
@@ -133,6 +131,7 @@ class TextCache:
             with closing(sqlite3.connect(self.path, timeout=PATIENCE)) as base:
                 base.execute("PRAGMA journal_mode = WAL")
                 base.execute("PRAGMA synchronous = NORMAL")
+                base.execute(TABLE)  # also for a reader: who made the file may have been killed before it made the table
                 yield base
         except sqlite3.Error as wrong:
             raise self._unusable(str(wrong)) from wrong

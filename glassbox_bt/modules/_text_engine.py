@@ -15,6 +15,7 @@ Vectors of two engines are never mixed: each has a digest, which names its cache
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -134,6 +135,12 @@ class TextEngine:
         return self.known.cutoff
 
     @property
+    def knowledge_words(self) -> str:
+        """The same for tables: ISO, ``unknown``, or ``none`` for an engine that learned from no text."""
+        cutoff = self.knowledge_cutoff
+        return "unknown" if cutoff is None else "none" if cutoff == NEVER else cutoff
+
+    @property
     def licence(self) -> str:
         """Under which its weights or lists may be used."""
         return self.known.licence
@@ -230,6 +237,9 @@ def _reader(name: str) -> Reader:
         return HashedReader()
     if name == MINILM:
         return TransformerReader(name, _packaged(), MINILM_SHA256)
+    near = difflib.get_close_matches(name.lower(), (MINILM, LEXICON, HASHED), n=1, cutoff=0.8)
+    if near and "/" not in name and not Path(name).expanduser().is_dir():
+        raise InputError(f"There is no text engine `{name}`. Did you mean `{near[0]}`?")
     return TransformerReader(name, found_model(name))
 
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from glassbox_bt.errors import RunFolderError
-from glassbox_bt.reporting.record import EXAMPLES, MANIFEST, RunRecord
+from glassbox_bt.reporting.record import EXAMPLES, RunRecord
 from glassbox_bt.reporting.styles import Value
 
 __all__ = ["CLEAN", "CONTAMINATED", "OF_TEXT", "UNKNOWN", "cutoff_source"]
 
 Arguments = Mapping[str, str]
 CLEAN, CONTAMINATED, UNKNOWN = "clean", "knowledge_contaminated", "unknown"
+ENGINED = ("text_encoder", "sentiment")  # sentiment, where labelled sentences taught it
 NO_TEXT = "none"  # the knowledge cut-off of an engine that learned from no text
 
 
 def cutoff_source(record: RunRecord, chunk: int) -> str | None:
-    """Where the knowledge cut-off of a chunk's engine stands: in its fit, else in the manifest; None if nowhere."""
-    places = (
-        f"models/text_encoder/chunk{chunk}/frozen.json#/provenance/knowledge_cutoff",
-        f"{MANIFEST}#/text_engine/knowledge_cutoff",
-    )
-    return next((place for place in places if record.has(place)), None)
+    """Where the latest knowledge cut-off of a chunk's engines stands (unknown is the latest): in a fit; None if nowhere."""
+    places = (f"models/{module}/chunk{chunk}/frozen.json#/provenance/knowledge_cutoff" for module in ENGINED)
+    known = {place: str(record.resolve(place)) for place in places if record.has(place)}
+    order = {UNKNOWN: "9999", NO_TEXT: ""}
+    return max(known, key=lambda place: order.get(known[place], known[place]), default=None)
 
 
 def _knowledge(record: RunRecord, of: Arguments) -> Value:

@@ -10,7 +10,7 @@ walk reads it, and no number depends on who made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class PageJob:
 
 
 def read_text_ahead(plan: Plan, store: MarketStore, workers: int, progress: Progress) -> None:
-    """Fill the cache of the plan's text engine with the text of the plan's sessions.
+    """Fill the caches of the engines that the plan's encoder reads with, from the text of the plan's sessions.
 
     Raises
     ------
@@ -52,15 +52,19 @@ def read_text_ahead(plan: Plan, store: MarketStore, workers: int, progress: Prog
         If this machine does not have the engine; nothing has been fitted then.
     """
     encoder = load_stack(plan).get("text_encoder")
-    engine = getattr(encoder, "engine", None)
-    if engine is None or "text_encoder" in plan.silent or not len(store.text.frame):
+    engines: Sequence[str] = getattr(encoder, "engines", ())
+    if "text_encoder" in plan.silent or not len(store.text.frame):
         return
-    from glassbox_bt.modules._text_ahead import encode_all
-
     days = [chunk_days(store, chunk, number) for number, chunk in enumerate(plan.chunks, start=1)]
     first, last = min(one.first for one in days), max(one.last for one in days)
     low, high = np.searchsorted(store.text.session, [first, last + 1])
-    encode_all(engine, store.text.frame["body"].to_numpy()[low:high].tolist(), workers=workers, progress=progress)
+    texts = store.text.frame["body"].to_numpy()[low:high].tolist()
+    if not engines or len(set(texts)) < getattr(encoder, "min_texts", 0):  # it will abstain, whoever could read
+        return
+    from glassbox_bt.modules._text_ahead import encode_all
+
+    for engine in engines:
+        encode_all(engine, texts, workers=workers, progress=progress)
 
 
 def pages_ahead(plan: Plan, store: MarketStore, place: Path, artefacts: ArtefactStore, device: str) -> Iterator[PageJob]:

@@ -24,6 +24,7 @@ from glassbox_bt.walkforward.tables import EXTRA_TABLES, join_tables, write_tabl
 __all__ = ["ChunkRecord", "Replay", "booked", "equity_table", "record_chunk", "record_module", "record_run"]
 
 REPLAYED = ("val", "test")
+ENGINED = ("text_encoder", "sentiment")  # whose fits may name an engine: sentiment where labelled sentences taught it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,16 +122,16 @@ def record_run(run: Path, store: MarketStore, market_digest: str, records: Seque
 def _text_engines(run: Path, records: Sequence[ChunkRecord]) -> tuple[list[dict[str, Any]], list[str]]:
     """Which engine read the text of each chunk, and a warning where it may know how the test year went on (D-FIN-01)."""
     engines, stamps = [], []
-    for record in records:
+    for record, module in ((record, module) for record in records for module in ENGINED):
         number, (first, last) = record.chunk["chunk"], record.chunk["test"]
-        place = run / "models" / "text_encoder" / f"chunk{number}" / "frozen.json"
+        place = run / "models" / module / f"chunk{number}" / "frozen.json"
         facts = json.loads(place.read_text(encoding="utf-8")).get("provenance") if place.exists() else None
         if not facts:
             continue
         cutoff = str(facts["knowledge_cutoff"])
         stamp = "clean" if cutoff == "none" or (cutoff != "unknown" and cutoff < first) else "knowledge_contaminated"
         stamp = "unknown" if cutoff == "unknown" else stamp
-        engines.append({"chunk": number, "stamp": stamp, **facts})
+        engines.append({"chunk": number, "module": module, "stamp": stamp, **facts})
         if stamp == "knowledge_contaminated":
             stamps.append(
                 f"chunk {number}: the text engine {facts['engine']} may have learned from text up to {cutoff}, so it may "

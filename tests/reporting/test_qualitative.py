@@ -99,6 +99,17 @@ def test_the_cutoff_is_held_against_the_first_test_day(changed: Callable[..., Ru
     assert ("is unknown: it may know" in words(qualitative(record))) == (said == "unknown")
 
 
+def test_the_latest_knowledge_of_all_engines_counts(run: Path, tmp_path: Path) -> None:
+    """Where labelled sentences taught the sentiment, it has an engine of its own."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    for module, cutoff in (("text_encoder", "2001-01-01"), ("sentiment", "2021-08-30")):
+        place = copy / "models" / module / "chunk1"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "frozen.json").write_text(json.dumps({"provenance": {"engine": module, "knowledge_cutoff": cutoff}}))
+        said = "knowledge_contaminated" if module == "sentiment" else "clean"
+        assert RunRecord(copy).resolve("derived?chunk=1#text_knowledge") == said
+
+
 def test_the_control_table_has_a_row_for_each_text_with_rank_and_portfolio(section: Section, record: RunRecord) -> None:
     rows = cells(table(section, "text-controls-table"))
     other = "A list of words in place of the branch"

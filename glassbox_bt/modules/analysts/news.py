@@ -225,8 +225,9 @@ class NewsAnalyst(FullyTrained):
             "holdout_ic": information_coefficient(heads.impact, documents.excess[held]),
             "heads_of_the_network": [name for name, speaks in zip(HEADS, model.speaks, strict=True) if speaks],
         }
+        chances = model.chances_held_out(documents)
         for k, name in enumerate(HEADS[1:]):
-            parts = reliability(heads.chances[:, k], target[:, k + 1], years[held])
+            parts = reliability(chances[:, k], target[:, k + 1], years[held])
             figures[f"holdout_{name}_reliability"] = {year: asdict(one) for year, one in parts.items()}
         many = np.flatnonzero(inputs.grouped.count > 1)
         sample = stratified_sample(

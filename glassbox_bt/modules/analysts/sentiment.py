@@ -24,7 +24,7 @@ from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules._anchor import RankScale
 from glassbox_bt.modules._attribution import Counterfactual
 from glassbox_bt.modules._sentiment_explain import Gradients, gradients, pushed, without_facts, words_of
-from glassbox_bt.modules._sentiment_labelled import LabelledModel
+from glassbox_bt.modules._sentiment_labelled import LabelledModel, read_sentences
 from glassbox_bt.modules._sentiment_model import EFFECTS, Heads, SentimentModel, TrainRows, train
 from glassbox_bt.modules._sentiment_network import N_COLUMNS, SentimentSizes, objective
 from glassbox_bt.modules._sentiment_quality import quality, year_balance
@@ -144,6 +144,8 @@ class SentimentAnalyst(FullyTrained):
 
         Where too few documents have a known outcome, one candidate that abstains.
         """
+        if self.labelled:
+            read_sentences(self.labelled)  # refused where it cannot teach, also where the market has too little text
         excess = train_view.text_label(LABEL)
         usable = (unknown(train_view) == Reason.KNOWN) & np.isfinite(excess)
         split = Split.of(usable, train_view.text.session, self.holdout_share, HORIZON)
@@ -274,6 +276,16 @@ class FittedSentiment:
         said = self._told(self.heads(span, known)) if known.any() else outputs
         return text_answers_of(self.name, span, _laid_out(said, known), codes)
 
+    @property
+    def scale_of(self) -> str:
+        """What the raw score tells: how such a text sounds, or what came of such texts. Their ranks do not compare."""
+        return "sound" if isinstance(self.model, LabelledModel) else "outcome"
+
+    @property
+    def provenance(self) -> Mapping[str, object]:
+        """The engine that read the chunks itself, for every table in which its numbers stand; else nothing."""
+        return self.model.provenance if isinstance(self.model, LabelledModel) else {}
+
     def with_reference(self, oof: Answers) -> FittedSentiment:
         """The same fit, its rank scale frozen on the out-of-fold answers of train (R14).
 
@@ -317,6 +329,8 @@ class FittedSentiment:
             return ModuleState({}, facts)
         if isinstance(self.model, SentimentModel):
             facts["forms"] = list(self.model.forms.names)
+        else:
+            facts["provenance"] = dict(self.provenance)
         return ModuleState(self.model.arrays() | self.scale.arrays("score"), facts | {"model": "fitted"})
 
     def _told(self, heads: Heads) -> dict[str, AnyArray]:

@@ -25,7 +25,7 @@ from glassbox_bt.modules._attribution import per_row
 from glassbox_bt.modules._embedding_audit import audit_embeddings
 from glassbox_bt.modules._text_adaptation import Adapted, adapted
 from glassbox_bt.modules._text_cache import Readings, text_key
-from glassbox_bt.modules._text_engine import HASHED, NEVER, TextEngine, adapted_engine, knowledge, text_engine
+from glassbox_bt.modules._text_engine import HASHED, TextEngine, adapted_engine, knowledge, text_engine
 from glassbox_bt.modules._text_projection import Projection
 from glassbox_bt.modules._trained import FullyTrained
 from glassbox_bt.modules._training import holdout_split
@@ -112,7 +112,7 @@ class TextEncoder(FullyTrained):
         ``absent`` for an engine that this machine does not have: a market without text needs none, and a fit with text says
         how to fetch it.
         """
-        return {name: _digest_of(name) for name in dict.fromkeys((*self._engine, HASHED))}
+        return {name: _digest_of(name) for name in dict.fromkeys((*self.engines, HASHED))}
 
     def fit(self, train: TrainView, ctx: FitContext) -> tuple[Candidate, ...]:
         """The components of the engine's vectors and those of the untrained control; neither where text is too little."""
@@ -147,7 +147,8 @@ class TextEncoder(FullyTrained):
         return FittedTextEncoder(self, variant, dict(facts), engine, projection, state.arrays["train_keys"], weights)
 
     @property
-    def _engine(self) -> tuple[str, ...]:
+    def engines(self) -> tuple[str, ...]:
+        """What it reads with besides the control's counts of words; nothing where it is the control."""
         return (self.engine,) if self.variant == "pca" else ()
 
     def _candidate(
@@ -176,7 +177,7 @@ class TextEncoder(FullyTrained):
             "digest": engine.digest,
             "width": engine.width,
             "components": len(projection.axes),
-            "knowledge_cutoff": _cutoff_words(self.knowledge_cutoff if own else engine.knowledge_cutoff),
+            "knowledge_cutoff": self.knowledge_cutoff if own else engine.knowledge_words,
             "licence": engine.licence,
             "adapted": was_adapted,
             "chunk": ctx.chunk,
@@ -309,8 +310,3 @@ def _is_day(value: str) -> bool:
         return len(value) == 10 and str(np.datetime64(value, "D")) == value
     except ValueError:
         return False
-
-
-def _cutoff_words(cutoff: str | None) -> str:
-    """ISO day, ``unknown``, or ``none`` for an engine that learned from no text."""
-    return "unknown" if cutoff is None else "none" if cutoff == NEVER else cutoff

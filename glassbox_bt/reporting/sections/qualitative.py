@@ -24,7 +24,7 @@ from glassbox_bt.reporting.sections.text_choice import choice_section, weights_s
 from glassbox_bt.reporting.sections.text_controls import controls_section
 from glassbox_bt.reporting.sections.text_coverage import coverage_sections
 from glassbox_bt.reporting.sections.text_examples import examples_sections
-from glassbox_bt.reporting.sections.text_names import ENGINE, FACTS, PARTS, absence_of_text, fit_of_encoder
+from glassbox_bt.reporting.sections.text_names import FACTS, PARTS, absence_of_text, fit_of_encoder
 
 __all__ = ["KEY", "TITLE", "engine_table", "knowledge_words", "qualitative", "text_summary"]
 
@@ -34,8 +34,8 @@ COUNTED = (  # facts of the market's text, in the order of reading
     ("n_given", "Rows given"),
     ("n_documents", "Documents kept"),
     ("n_texts", "Distinct texts"),
-    ("mapped", "About a name"),
-    ("market_wide", "About the market as a whole"),
+    ("mapped", "Rows about a name, kept"),
+    ("market_wide", "Rows about the market as a whole, kept"),
     ("unmapped", "About no known name, left out"),
     ("ambiguous", "About a name that cannot be told, left out"),
     ("outside_universe", "About names outside the universe, left out"),
@@ -87,10 +87,9 @@ def text_summary(record: RunRecord) -> Prose:
 
 
 def _engine(record: RunRecord) -> Piece:
-    place = next(
-        (found for chunk in record.chunks if (found := fit_of_encoder(record, chunk, "engine"))), f"{ENGINE}/engine"
-    )
-    return quoted(record, place)
+    places = (fit_of_encoder(record, chunk, "engine") for chunk in record.chunks)
+    place = next((found for found in places if found is not None), None)
+    return NOT_RECORDED if place is None else record.claim(place)
 
 
 def knowledge_words(record: RunRecord) -> Paragraph | None:
@@ -141,8 +140,6 @@ def engine_table(record: RunRecord) -> Table:
 def _engine_row(record: RunRecord, chunk: int) -> Row:
     def told(name: str, style: str = "text") -> Prose:
         source = fit_of_encoder(record, chunk, name)
-        if source is None:
-            source = f"{ENGINE}/{name}" if record.has(f"{ENGINE}/{name}") else None
         if source is None:
             return prose(NOT_RECORDED)
         claim = record.claim(source, style)

@@ -11,7 +11,6 @@ from glassbox_bt.reporting.report import Prose, prose
 __all__ = [
     "CONTESTS",
     "CONTROLS",
-    "ENGINE",
     "FACTS",
     "MODULES",
     "PARTS",
@@ -28,7 +27,6 @@ COVERAGE = "text_coverage"
 PARTS = f"{COVERAGE}/parts"
 
 FACTS = "manifest.json#/market/text"
-ENGINE = "manifest.json#/text_engine"
 MODULES: Mapping[str, str] = MappingProxyType({"sentiment": "Sentiment", "news": "News", "qualitative": "Qualitative"})
 
 

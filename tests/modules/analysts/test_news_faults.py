@@ -13,6 +13,9 @@ from glassbox_bt.market.view import Span
 from glassbox_bt.modules import _news_network
 from glassbox_bt.modules._anchor import sigmoid
 from glassbox_bt.modules._news_calibration import fit_map, log_odds, mapped, reliability
+from glassbox_bt.modules._news_documents import Grouped
+from glassbox_bt.modules._news_targets import HORIZON, Outcomes
+from glassbox_bt.modules._text_inputs import Split
 from glassbox_bt.modules.analysts.news import NewsAnalyst
 from glassbox_bt.modules.base import FittedModule
 from glassbox_bt.types import Answers, FloatArray, Reason
@@ -136,3 +139,21 @@ def test_d_news_04_the_parts_of_the_score_add_up_and_are_told_by_year() -> None:
         assert one.off < 0.01 < one.told
     figures = fitted(MODULE, market())[1].summary["holdout_importance_reliability"]
     assert set(figures) == {"2011"}  # type: ignore[call-overload]
+
+
+def test_d_news_04_no_outcome_judges_the_map_that_it_made() -> None:
+    """Outcomes of the later half of the hold-out put the earlier half right, and only that."""
+    store, module = market(), replace(MODULE, holdout_share=0.4)
+    view = train_view_of(store, module, below(store))
+    grouped = Grouped.of(view, np.isfinite(view.block("text_encoder.embedding")).all(axis=1), module.most_chunks)
+    known, session = Outcomes.of(view, grouped), view.text.session[grouped.first]
+    split = Split.of(np.isfinite(known.excess), session, module.holdout_share, HORIZON)
+    documents, model = module._start(view, grouped, known, split)
+    before = model.chances_held_out(documents)
+    held = np.flatnonzero(documents.held_out)
+    late = documents.session[held] > np.median(documents.session[held])
+    target = documents.target.copy()
+    target[held[late], 1:] = 1.0
+    after = model.chances_held_out(replace(documents, target=target))
+    np.testing.assert_array_equal(after[late], before[late])
+    assert np.abs(after[~late] - before[~late]).max() > 0.01

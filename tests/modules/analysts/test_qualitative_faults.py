@@ -20,6 +20,7 @@ from tests.modules.analysts.qualitative_cases import (
     CONTEXT,
     LATER,
     SMALL,
+    TRAIN,
     Case,
     Doc,
     case_of,
@@ -166,3 +167,21 @@ def test_missing_features_have_no_hidden_default(ruled: FittedQualitative) -> No
     assert 0.0 < filled["risk_relevance"][0] < 1.0
     assert filled["risk_relevance"][0] != 0.5  # the mean of train
     assert event_rule(x, means).risk[0] > 0.0  # silence is not low risk
+
+
+# D-LAB-01
+
+
+def test_d_lab_01_a_day_whose_volatility_nobody_knows_yet_is_not_a_quiet_one(case: Case) -> None:
+    label = case.store.labels["forward_vol_20d"]
+    values = label.values.copy()
+    values[TRAIN[200:210]] = np.nan  # of no name
+    values[TRAIN[100:110], 0] = np.nan  # of one name, which may have been booked out
+    labels = case.store.labels | {"forward_vol_20d": dataclasses.replace(label, values=values)}
+    view = train_of(Case(dataclasses.replace(case.store, labels=labels), case.answers), SMALL)
+    day, name = np.nonzero(np.isfinite(view.label("forward_excess_log_return_10d")))
+    usable = Realised.of(view, np.isfinite(view.label("forward_excess_log_return_10d"))).usable
+    unknown = (day >= 200) & (day < 210)
+    assert unknown.any()
+    assert not usable[unknown].any()
+    assert usable[(day >= 100) & (day < 110) & (name == 0)].any()

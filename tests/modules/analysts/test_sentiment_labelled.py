@@ -11,8 +11,11 @@ import pytest
 
 from glassbox_bt.errors import MarketDataError
 from glassbox_bt.modules._sentiment_labelled import read_sentences
-from glassbox_bt.modules.analysts.sentiment import CHANCES, SentimentAnalyst
+from glassbox_bt.modules.analysts.sentiment import CHANCES, FittedSentiment, SentimentAnalyst
+from glassbox_bt.plan import SelectionPlan
 from glassbox_bt.types import AnyArray
+from glassbox_bt.walkforward.fits import save_candidate, save_others
+from glassbox_bt.walkforward.selection import decided
 from tests.contracts.text import cut_after
 from tests.modules.analysts.text_cases import LATER, below, context, fitted, market, span_of, train_view_of
 
@@ -49,7 +52,6 @@ def test_it_reads_texts_as_the_sentences_teach(path: Path) -> None:
     module, store = taught(path), market()
     chosen = module.select(fitted(module, store), None)
     assert chosen.variant == "labelled"
-    assert chosen.summary["accuracy_on_its_own_sentences"] > 0.95  # type: ignore[operator]
     model = chosen.fitted.model  # type: ignore[attr-defined]
     good, bad = model.heads(bodies_of(GOOD)).score, model.heads(bodies_of(BAD)).score
     assert good.min() > 0.2
@@ -92,6 +94,43 @@ def test_it_is_one_more_candidate_beside_the_market_and_never_mixed_with_it(path
     assert undated["engine"] == "hashed-words"
     view = train_view_of(market(), module, below(market()), LATER)
     assert all(np.isfinite(module.validation_loss(one.fitted, view)) for one in candidates)
+
+
+def test_the_engine_that_reads_the_chunks_is_named(path: Path) -> None:
+    module, store = taught(path), market()
+    chosen = module.select(fitted(module, store), None).fitted
+    assert isinstance(chosen, FittedSentiment)
+    assert (chosen.provenance["engine"], chosen.provenance["knowledge_cutoff"]) == ("hashed-words", "none")
+    assert chosen.state().facts["provenance"] == chosen.provenance
+    other = fitted(SentimentAnalyst(hidden=8, representation=8, epochs=1), store)[0].fitted
+    assert isinstance(other, FittedSentiment)
+    assert other.provenance == {}
+
+
+def test_a_score_of_another_kind_keeps_its_own_scale(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came of texts moves little and how they sound much: ranked among the former, the latter would all be extreme."""
+    module, store = (
+        SentimentAnalyst(labelled=str(path), engine="hashed-words", hidden=8, representation=8, epochs=2),
+        market(),
+    )
+    chosen, *rest = fitted(module, store)
+    (tmp_path / "checkpoints").mkdir()
+    save_candidate(tmp_path, chosen, tmp_path / "checkpoints")
+    save_others(tmp_path, rest)
+    loss = {"sound": 0.1, "outcome": 0.9}
+    monkeypatch.setattr(SentimentAnalyst, "validation_loss", lambda _self, one, _view: loss[one.scale_of])
+    oof = chosen.fitted.predict_many(span_of(store, module, below(store)))
+    one = decided(module, tmp_path, train_view_of(store, module, below(store), LATER), SelectionPlan(), oof)
+    assert one.variant == "labelled"
+    assert isinstance(one.fitted, FittedSentiment)
+    assert one.fitted.scale is not None
+    kept = rest[-1].fitted
+    assert isinstance(kept, FittedSentiment)
+    assert kept.scale is not None
+    np.testing.assert_array_equal(one.fitted.scale.reference, kept.scale.reference)
+    loss |= {"sound": 0.9, "outcome": 0.1}
+    again = decided(module, tmp_path, train_view_of(store, module, below(store), LATER), SelectionPlan(), oof)
+    assert again.variant == "anchored"
 
 
 def test_what_lies_outside_the_repository_enters_the_key(path: Path) -> None:
@@ -139,6 +178,20 @@ def test_files_that_teach_nothing_are_refused(tmp_path: Path) -> None:
             read_sentences(str(file))
     with pytest.raises(MarketDataError, match="There is no file"):
         read_sentences(str(tmp_path / "nowhere.csv"))
+    torn = tmp_path / "torn.csv"
+    torn.write_text("text,label\n" + "".join(f"profit, it rose {label},{label}\n" for label in good["label"]))
+    with pytest.raises(MarketDataError, match="cannot be read as a table"):
+        read_sentences(str(torn))  # a comma without quotes in every row: the words before it would be lost
+
+
+def test_a_file_that_teaches_nothing_is_refused_before_anything_is_fitted(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.csv"
+    sentences(2).replace({"label": {"neutral": "bullish"}}).to_csv(file, index=False)
+    with pytest.raises(MarketDataError, match="'bullish'"):
+        taught(file).external()
+    store, module = market(), taught(file, min_documents=10**6)  # too little text to learn from
+    with pytest.raises(MarketDataError, match="'bullish'"):
+        fitted(module, store)
     (tmp_path / "notes.txt").write_text("text,label\n", encoding="utf-8")
     with pytest.raises(MarketDataError, match="must be a"):
         read_sentences(str(tmp_path / "notes.txt"))
