@@ -78,6 +78,8 @@ def _print(run: Path) -> None:
 def _table(variants: list[dict[str, Any]], pooled: pd.DataFrame, primary: str) -> Table:
     from rich.table import Table
 
+    from glassbox_bt.cli.terminal import shown
+
     table = Table(title=f"{primary} with the part less without it, test years pooled", title_justify="left")
     for heading in ("set", "depth", "without", "difference", "interval", "adjusted p", "verdict"):
         table.add_column(heading, justify="right" if heading in ("difference", "interval", "adjusted p") else "left")
@@ -88,7 +90,7 @@ def _table(variants: list[dict[str, Any]], pooled: pd.DataFrame, primary: str) -
             row = pooled.loc[variant["name"]]
             cells = (_number(row["difference"]), f"{_number(row['low'])} to {_number(row['high'])}", _number(row["p_holm"]))
             verdict = str(row["verdict"])
-        table.add_row(variant["set"], variant["depth"], variant["target"], *cells, verdict)
+        table.add_row(variant["set"], variant["depth"], shown(variant["target"]), *cells, shown(verdict))
     return table
 
 

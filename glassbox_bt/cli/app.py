@@ -14,6 +14,7 @@ from glassbox_bt.cli.audit import audit
 from glassbox_bt.cli.data import data
 from glassbox_bt.cli.inspect import decide, explain, report, status
 from glassbox_bt.cli.module import module, spread
+from glassbox_bt.cli.terminal import plain
 from glassbox_bt.cli.verify import verify
 from glassbox_bt.errors import GlassboxError, InputError
 
@@ -59,7 +60,7 @@ def run_app() -> None:
 
 
 def _fail(message: object, code: int) -> NoReturn:
-    sys.stderr.write(f"glassbox: {' '.join(str(message).split())}\n")
+    sys.stderr.write(f"glassbox: {' '.join(plain(message).split())}\n")
     raise SystemExit(code) from None
 
 

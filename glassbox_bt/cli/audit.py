@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glassbox_bt.cli.terminal import shown
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from glassbox_bt.audits import AuditResult, AuditSettings, Check
 
@@ -94,15 +97,14 @@ def _print(console: Console, results: Sequence[AuditResult], title: str) -> None
 
 def _table(results: Sequence[AuditResult], title: str) -> Table:
     """One line per audit."""
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=shown(title, "table.title"), title_justify="left")
     for heading in ("audit", "what it asks", "checks", "findings", "status"):
         table.add_column(heading, justify="right" if heading in ("checks", "findings") else "left")
     for one in results:
         counts = (str(len(one.asked)), str(len(one.findings)))
-        table.add_row(one.name, one.question, *counts, f"[{STYLES[one.status]}]{_status(one)}[/{STYLES[one.status]}]")
+        table.add_row(one.name, one.question, *counts, shown(_status(one), STYLES[one.status]))
     return table
 
 
@@ -115,24 +117,30 @@ def _status(result: AuditResult) -> str:
 
 def _print_findings(console: Console, result: AuditResult) -> None:
     """Hard findings first; then what was not asked, once for each reason."""
+    from rich.text import Text
+
     findings = sorted(result.findings, key=lambda one: not one.hard)
     for finding in findings[:SHOWN]:
-        style = STYLES[finding.verdict]
-        console.print(f"[{style}]{finding.verdict}[/{style}] {result.name}: {_place(finding)}", soft_wrap=True)
-        console.print(f"  {finding.detail}", markup=False, soft_wrap=True)
+        verdict = shown(finding.verdict, STYLES[finding.verdict])
+        console.print(Text.assemble(verdict, f" {result.name}: ", _place(finding)), soft_wrap=True)
+        console.print(shown(f"  {finding.detail}"), soft_wrap=True)
     if len(findings) > SHOWN:
         console.print(f"  and {len(findings) - SHOWN} more findings of {result.name}")
     whys = [result.reason] if result.reason else [one.detail for one in result.checks if one.passed is None]
     for why in dict.fromkeys(whys):
         console.print(f"[dim]not asked[/dim] {result.name}: ", end="")
-        console.print(why, markup=False, soft_wrap=True)
+        console.print(shown(why), soft_wrap=True)
 
 
-def _place(finding: Check) -> str:
+def _place(finding: Check) -> Text:
     """Where a finding lies."""
-    where = [f"module [bold]{finding.module}[/bold]", f"column [bold]{finding.column}[/bold]"]
+    from rich.text import Text
+
+    place = Text.assemble(
+        shown(f"{finding.check}: module "), shown(finding.module, "bold"), ", column ", shown(finding.column, "bold")
+    )
     if finding.chunk is not None:
-        where.append(f"chunk {finding.chunk} {finding.split}".rstrip())
+        place.append(shown(f", chunk {finding.chunk} {finding.split}".rstrip()))
     if finding.cut:
-        where.append(f"cut {finding.cut}")
-    return f"{finding.check}: {', '.join(where)}"
+        place.append(shown(f", cut {finding.cut}"))
+    return place

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from glassbox_bt.cli.terminal import say, shown
 from glassbox_bt.errors import MarketDataError
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ __all__ = ["data"]
 
 Batches = Iterator[tuple["pd.DataFrame", float]]
 
+OF_PRICES = ("name", "price_basis", "calendar", "benchmark", "currency", "licence")
+OF_TEXT = (
+    "text_column", "time_column", "ticker_column", "source_column", "id_column", "market_wide", "time_zone", "time_format",
+    "encoding",
+)  # fmt: skip
+OPTIONS: Mapping[str, tuple[str, ...]] = {"prices": OF_PRICES, "text": OF_TEXT, "filings": ("encoding", "form")}
 PATIENCE = 2.0  # seconds without a progress bar
 
 data = typer.Typer(
@@ -50,6 +57,7 @@ def check(
 
 @data.command("import")
 def import_table(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(
@@ -84,7 +92,7 @@ def import_table(
     encoding: Annotated[str, typer.Option(help="Text, filings: of the bytes.")] = "utf-8",
     form: Annotated[list[str] | None, typer.Option(help="Filings: a form to read; may be repeated.")] = None,
 ) -> None:
-    """Make a market folder of a table of prices, or a folder of text that a market's [files] points at.
+    r"""Make a market folder of a table of prices, or a folder of text that a market's \[files] points at.
 
     Nothing is repaired, and what a run would refuse is refused.
 
@@ -95,6 +103,7 @@ def import_table(
 
     [bold]glassbox data import edgar/2014 --what filings --out texts/filings --form 8-K --form 10-Q[/bold]
     """
+    _refuse_idle(what, _given(context))
     if what == "prices":
         stated = {"--name": name, "--price-basis": price_basis, "--calendar": calendar, "--benchmark": benchmark}
         _import_prices(source, out, _all_stated(stated), currency, licence)
@@ -113,13 +122,37 @@ def import_table(
             encoding=encoding,
         )
         _import_text(source, out, lambda facts: text_batches(table, facts))
-    elif what == "filings":
+    else:
         from glassbox_bt.market.sources.edgar import FORMS, filing_batches
 
         forms = tuple(one.upper() for one in form) if form else FORMS
         _import_text(source, out, lambda facts: filing_batches(source, forms, encoding, facts))
-    else:
+
+
+def _given(context: typer.Context) -> list[str]:
+    """Names of the options that the user wrote."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, where in sources.items() if where is not None and where.name == "COMMANDLINE"]
+
+
+def _refuse_idle(what: str, given: Collection[str]) -> None:
+    """An option that would be ignored is a mistake."""
+    if what not in OPTIONS:
         raise MarketDataError(f"`--what` must be prices, text or filings, got `{what}`.")
+    for name in given:
+        at_home = [kind for kind, names in OPTIONS.items() if name in names]
+        if at_home and what not in at_home:
+            raise MarketDataError(
+                f"`{_option(name)}` is for {' and '.join(at_home)}; it says nothing about --what {what}. Leave it out."
+            )
+    if "market_wide" in given and "ticker_column" in given:
+        raise MarketDataError(
+            "`--market-wide` says that no column names tickers, `--ticker-column` names one. Leave one out."
+        )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _all_stated(stated: Mapping[str, str | None]) -> dict[str, str]:
@@ -165,7 +198,13 @@ def _import_text(source: Path, out: Path, batches: Callable[[Counter[str]], Batc
     with _patient_bars(f"Importing {source}") as progress:
         made = new_folder(out, lambda draft: write_text(batches(facts), draft, facts, progress))
     typer.echo(str(made))
-    typer.echo("; ".join(f"{what.replace('_', ' ')}: {count:,}" for what, count in sorted(facts.items())))
+    say("; ".join(f"{_told(what)}: {count:,}" for what, count in sorted(facts.items())))
+
+
+def _told(what: str) -> str:
+    """A count in words; what comes after a colon is somebody's own name."""
+    ours, colon, theirs = what.partition(": ")
+    return f"{ours.replace('_', ' ')}{colon}{theirs}"
 
 
 @contextmanager
@@ -188,16 +227,16 @@ def _patient_bars(title: str) -> Iterator[Callable[[str, float], None]]:
 def _facts(facts: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
-    table = Table("what", "is", title=str(facts["name"]), show_lines=False)
+    table = Table("what", "is", title=shown(facts["name"], "table.title"), show_lines=False)
     for key, value in facts.items():
         if key not in ("name", "flags", "card"):
-            table.add_row(key.replace("_", " "), _words(value))
+            table.add_row(key.replace("_", " "), shown(_words(value)))
     table.add_section()
     for key, value in facts["flags"].items():
-        table.add_row(key.replace("_", " "), _words(value))
+        table.add_row(shown(key.replace("_", " ")), shown(_words(value)))
     table.add_section()
     for line in facts["card"]:
-        table.add_row("card", line)
+        table.add_row("card", shown(line))
     return table
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from glassbox_bt.cli.terminal import shown
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
@@ -33,13 +35,13 @@ def status(run: Run) -> None:
     from glassbox_bt.cli.run_choice import manifest_of
 
     content, console = manifest_of(run).content, _console()
-    console.print(f"{content['name']}: {_state(run, content)}")
-    console.print(f"plan {content['plan_digest'][:12]}, data {content['data_fingerprint'][:12]}, {content['device']}")
-    console.print(f"begun {content['created_at']}, ended {content.get('finished_at', 'not yet')}")
+    console.print(shown(f"{content['name']}: {_state(run, content)}"))
+    console.print(shown(f"plan {content['plan_digest'][:12]}, data {content['data_fingerprint'][:12]}, {content['device']}"))
+    console.print(shown(f"begun {content['created_at']}, ended {content.get('finished_at', 'not yet')}"))
     if content.get("timings"):
         console.print(_timings(content["timings"]))
     missing = [name for name in content.get("files", EXPECTED) if not (run / name).exists()]
-    console.print(f"missing: {', '.join(missing)}" if missing else "nothing is missing")
+    console.print(shown(f"missing: {', '.join(missing)}") if missing else "nothing is missing")
 
 
 def report(
@@ -132,17 +134,17 @@ def _timings(timings: Sequence[Mapping[str, Any]]) -> Table:
     table = Table("stage", "chunk", "seconds", "from the cache")
     for row in timings:
         chunk = "" if row["chunk"] is None else str(row["chunk"])
-        table.add_row(str(row["stage"]), chunk, f"{row['seconds']:.2f}", "yes" if row["cached"] else "")
+        table.add_row(shown(row["stage"]), chunk, f"{row['seconds']:.2f}", "yes" if row["cached"] else "")
     return table
 
 
 def _print_card(card: DecisionCard) -> None:
     console = _console()
-    console.print(card.title, style="bold")
+    console.print(shown(card.title, "bold"))
     for question, lines in card.questions:
         console.print(f"\n{question}", style="bold")
         for line in lines:
-            console.print(f"  {line}", markup=False)
+            console.print(shown(f"  {line}"))
 
 
 def _store(plan: Plan, manifest: Manifest) -> MarketStore:
@@ -176,12 +178,12 @@ def _decisions(decided: pd.DataFrame, title: str) -> Table:
     table = Table("ticker", "decision", "learned", "signal", "held %", "permitted %", "binding rule", title=title)
     for _, row in decided.iterrows():
         table.add_row(
-            str(row["ticker"]),
-            str(row["final_recommendation"]),
-            str(row["learned_recommendation"]),
+            shown(row["ticker"]),
+            shown(row["final_recommendation"]),
+            shown(row["learned_recommendation"]),
             f"{row['final_fusion_signal']:.3f}",
             f"{100.0 * row['held_weight']:.2f}",
             f"{row['final_position_pct']:.2f}",
-            str(row["binding_rule_id"]),
+            shown(row["binding_rule_id"]),
         )
     return table

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glassbox_bt.cli.terminal import say, shown
+
 if TYPE_CHECKING:
     from glassbox_bt.market.store import MarketStore
     from glassbox_bt.modules.base import Module
@@ -99,7 +101,7 @@ class Choice:
 
         table = Table("what", "is", title=self.name)
         for key, value in self._described():
-            table.add_row(key, value)
+            table.add_row(key, shown(value))
         Console(highlight=False).print(table)
 
     def smoke(self) -> None:
@@ -154,7 +156,8 @@ class Choice:
         for path, _, _ in self._tables():
             table = pd.read_parquet(path)
             typer.echo(f"{path} ({len(table)} rows, {table['known'].mean():.0%} known)")
-            typer.echo(table.drop(columns="xai_summary").head(HEAD).to_string(index=False, max_colwidth=24))
+            for line in table.drop(columns="xai_summary").head(HEAD).to_string(index=False, max_colwidth=24).split("\n"):
+                say(line)
 
     def validate(self) -> None:
         """Check the recorded tables against the promises of a module; exit 1 if one is broken."""
@@ -178,7 +181,7 @@ class Choice:
                 in_sample = ("train", "lead") if self.stack[self.name].self_supervised else ()
                 faults += list(through_faults(self.run, record, store, in_sample))
         for fault in faults:
-            typer.echo(fault)
+            say(fault)
         if faults:
             raise ContractError(f"`{self.name}` breaks {len(faults)} promises in {self.run}.")
         typer.echo(f"{self.name}: {len(tables)} tables keep every promise")

@@ -12,6 +12,8 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from glassbox_bt.cli.terminal import plain, shown
+
 __all__ = ["bars"]
 
 QUIET_SECONDS = 20.0  # between plain lines of one stage
@@ -62,15 +64,17 @@ def _shown(title: str) -> Iterator[Callable[[str, float], None]]:
         yield _plain_lines(title)
         return
     tasks: dict[str, TaskID] = {}
-    columns = (SpinnerColumn(), TextColumn("{task.description}", justify="left"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=False) as shown:
-        console.print(title)
+    what_runs = TextColumn("{task.description}", justify="left", markup=False)
+    columns = (SpinnerColumn(), what_runs, BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=False) as progress:
+        console.print(shown(title))
 
         def tell(what: str, share: float) -> None:
+            what = plain(what)
             bar = _bar_of(what)
             if bar not in tasks:
-                tasks[bar] = shown.add_task(what, total=1.0)
-            shown.update(tasks[bar], description=what, completed=share)
+                tasks[bar] = progress.add_task(what, total=1.0)
+            progress.update(tasks[bar], description=what, completed=share)
 
         yield tell
 
@@ -81,14 +85,14 @@ def _bar_of(what: str) -> str:
 
 
 def _plain_lines(title: str) -> Callable[[str, float], None]:
-    sys.stderr.write(f"{title}\n")
+    sys.stderr.write(f"{plain(title)}\n")
     last: dict[str, float] = {}
 
     def tell(what: str, share: float) -> None:
         now = time.monotonic()
         if what not in last or now - last[what] > QUIET_SECONDS:
             last[what] = now
-            sys.stderr.write(f"  {what} ({share:.0%})\n")
+            sys.stderr.write(f"  {plain(what)} ({share:.0%})\n")
             sys.stderr.flush()
 
     return tell

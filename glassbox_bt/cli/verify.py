@@ -28,6 +28,7 @@ def verify(run: Annotated[Path, typer.Argument(help="A run folder that `glassbox
 
     from glassbox_bt.cli.progress import bars
     from glassbox_bt.cli.run_choice import finished
+    from glassbox_bt.cli.terminal import shown
     from glassbox_bt.reporting.verify import verify as verified
 
     manifest = finished(run.resolve())
@@ -37,9 +38,9 @@ def verify(run: Annotated[Path, typer.Argument(help="A run folder that `glassbox
     console.print(_table(found.checks))
     for check in found.checks:
         if check.remark:
-            console.print(f"{check.question}: {check.remark}.", markup=False)
+            console.print(shown(f"{check.question}: {check.remark}."))
     for fault in found.faults[:MOST_FAULTS]:
-        console.print(_line(fault), markup=False)
+        console.print(shown(_line(fault)))
     if found.faults:
         n_faults, more = len(found.faults), len(found.faults) - MOST_FAULTS
         typer.echo(f"Faults: {n_faults}" + (f", of which {more} are not printed." if more > 0 else "."))

@@ -21,7 +21,7 @@ from glassbox_bt.evaluation.books import POOLED
 from glassbox_bt.market.calendar import time_zone
 from glassbox_bt.types import AnyArray, FloatArray
 
-__all__ = ["BINS", "MOMENTS", "reads_text", "text_coverage"]
+__all__ = ["BINS", "MOMENTS", "on_the_exchange", "reads_text", "text_coverage"]
 
 TEST = "test"
 SPLITS = ("val", TEST)
@@ -103,12 +103,16 @@ def _read(run: Path, store: Any) -> _Text:
     return _Text(cells.assign(n_documents=cells["n_documents"].fillna(0).astype(np.int64)), documents)
 
 
+def on_the_exchange(store: Any, published: AnyArray) -> pd.DatetimeIndex:
+    """Moments in UTC by the exchange's clock; a text without a time stands at the last second of its day there."""
+    zone = time_zone(str(store.facts["calendar"]))
+    return pd.DatetimeIndex(published).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+
+
 def _moments(store: Any, frame: pd.DataFrame) -> AnyArray:
     """Which of `MOMENTS` each row was published in, (n_rows,)."""
     published = frame["published_at"].to_numpy()
-    zone = time_zone(str(store.facts["calendar"]))
-    local = pd.DatetimeIndex(published).tz_localize("UTC").tz_convert(zone).tz_localize(None)
-    day = local.to_numpy().astype("datetime64[D]")
+    day = on_the_exchange(store, published).to_numpy().astype("datetime64[D]")
     place = np.searchsorted(store.dates, day).clip(max=len(store.dates) - 1)
     is_session = store.dates[place] == day
     choices = [

@@ -27,7 +27,7 @@ import pandas as pd
 
 from glassbox_bt.backtest import open_run_store
 from glassbox_bt.evaluation._resampling import stream
-from glassbox_bt.evaluation.text_coverage import reads_text
+from glassbox_bt.evaluation.text_coverage import on_the_exchange, reads_text
 from glassbox_bt.plan import Plan
 from glassbox_bt.runs.artefacts import write_whole
 from glassbox_bt.types import AnyArray, FloatArray, IntArray
@@ -123,7 +123,7 @@ def _sample(run: Path, store: Any, seed: int, chunk: int, n_chunks: int) -> pd.D
     table = table[table["known"]].drop(columns="known")
     columns = [*dict.fromkeys((*PROVENANCE, "ticker", "published_at", "has_time", "body"))]
     frame: pd.DataFrame = store.text.frame[columns]
-    frame = frame.assign(row=np.arange(len(frame)))
+    frame = frame.assign(row=np.arange(len(frame)), day=on_the_exchange(store, frame["published_at"].to_numpy()))
     joined = frame.merge(table, on=["chunk_id", "ticker"], how="inner", validate="1:1").drop_duplicates("body")
     joined["half"] = np.where(joined[SCORES[2]] >= joined[SCORES[2]].median(), "upper", "lower")
     rng = stream(f"{seed}/text examples/{chunk}")
@@ -229,7 +229,7 @@ def _completeness_error(words: _Words) -> float | None:
 def _example(row: Mapping[Any, Any], words: _Words, chunk: int) -> Row:
     weights = np.round(words.weights, 9)
     score, raw, confidence = (round(float(row[name]), 6) for name in SCORES)
-    stamp = f"{row['published_at']:%Y-%m-%d %H:%M}" if row["has_time"] else f"{row['published_at']:%Y-%m-%d}"
+    stamp = f"{row['published_at']:%Y-%m-%d %H:%M}" if row["has_time"] else f"{row['day']:%Y-%m-%d}"
     quoted = quoted_words(str(row["body"]), weights)
     return {
         "chunk": chunk,

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "PRICE_COLUMNS", "validated"]
 
+_MAX_COUNT = 10**9
+_YEARS = (1700, 2200)  # datetime64[ns] ends soon after
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close")
 
 # table -> column -> (kind, compulsory). Kinds: day, moment (UTC), moment or day, name, text, flag (True or False),
-# price (> 0), amount (>= 0), number.
+# price (> 0), amount (>= 0), count (0 to 10^9), number.
 COLUMNS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
     "prices": {
         "date": ("day", True),
@@ -37,7 +39,7 @@ COLUMNS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
         "text": ("text", True),
         "source": ("text", False),
         "doc_id": ("text", False),
-        "n_copies": ("amount", False),  # identical texts that the source folded into this one
+        "n_copies": ("count", False),  # identical texts that the source folded into this one
         "section": ("text", False),  # a document may come in several, a row each
         "form_type": ("text", False),  # of a filing
         "cik": ("text", False),  # issuer of a filing
@@ -116,7 +118,7 @@ def _days(table: str, column: str, values: pd.Series) -> pd.Series:
         )
     if not pd.api.types.is_datetime64_any_dtype(values):
         values = _parsed_days(table, column, values)
-    return values.astype("datetime64[ns]")
+    return _nanoseconds(table, column, values)
 
 
 def _parsed_days(table: str, column: str, values: pd.Series) -> pd.Series:
@@ -134,8 +136,7 @@ def _parsed_days(table: str, column: str, values: pd.Series) -> pd.Series:
 
 def _moments(table: str, column: str, values: pd.Series) -> pd.Series:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        utc: pd.Series = values.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[ns]")
-        return utc
+        return _nanoseconds(table, column, values.dt.tz_convert("UTC").dt.tz_localize(None))
     if pd.api.types.is_datetime64_any_dtype(values):
         raise MarketDataError(f"`{table}.{column}` has no time zone. Give UTC, for example 2020-01-31 21:30:00+00:00.")
     text = values.astype(str)
@@ -144,7 +145,15 @@ def _moments(table: str, column: str, values: pd.Series) -> pd.Series:
     parsed = pd.to_datetime(text.where(text != ""), utc=True, format="ISO8601", errors="coerce")
     given = values.notna() & (text != "")
     _refuse_first(table, column, values, (parsed.isna() & given).to_numpy(), "is no time; write 2020-01-31 21:30:00+00:00")
-    return parsed.dt.tz_localize(None).astype("datetime64[ns]")
+    return _nanoseconds(table, column, parsed.dt.tz_localize(None))
+
+
+def _nanoseconds(table: str, column: str, stamps: pd.Series) -> pd.Series:
+    outside = stamps.notna() & ~stamps.dt.year.between(*_YEARS)
+    remedy = "; leave an open end empty" if column == "end_date" else "; correct it or remove the row"
+    problem = f"is not between the years {_YEARS[0]} and {_YEARS[1]}{remedy}"
+    _refuse_first(table, column, stamps.astype(str), outside.to_numpy(), problem)
+    return stamps.astype("datetime64[ns]")
 
 
 def _midnights(values: pd.Series) -> pd.Series:
@@ -213,6 +222,7 @@ def _schema(name: str) -> pa.DataFrameSchema:
     import pandera.pandas as pa
 
     finite = pa.Check(lambda values: ~np.isinf(values), error="finite")
+    nonnegative = pa.Check(lambda values: values >= 0, error="0 or more")
     checks = {
         "day": ([], False),
         "open day": ([], True),
@@ -223,7 +233,8 @@ def _schema(name: str) -> pa.DataFrameSchema:
         "text": ([], False),
         "number": ([finite], True),
         "price": ([pa.Check(lambda values: values > 0, error="greater than 0"), finite], True),
-        "amount": ([pa.Check(lambda values: values >= 0, error="0 or more"), finite], True),
+        "count": ([nonnegative, pa.Check(lambda values: values <= _MAX_COUNT, error=f"{_MAX_COUNT:,} at most")], True),
+        "amount": ([nonnegative, finite], True),
     }
     columns = {
         column: pa.Column(checks=checks[kind][0], nullable=checks[kind][1], required=needed)

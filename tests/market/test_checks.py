@@ -40,6 +40,7 @@ SPOILT: list[tuple[str, Callable[[pd.DataFrame], pd.DataFrame], str]] = [
     ("zoned", lambda t: t.assign(date=t["date"].dt.tz_localize("UTC")), "time zone UTC"),
     ("time of day", lambda t: t.assign(date=t["date"] + pd.Timedelta("16h")), "time of day"),
     ("no date", lambda t: t.assign(date="yesterday"), "'yesterday' is no date"),
+    ("far", lambda t: t.assign(date="9999-12-31"), "row 0: date '9999-12-31' is not between the years 1700 and 2200"),
     ("zoned text", lambda t: t.assign(date=t["date"].astype(str) + "T00:00:00+01:00"), "is no date"),
 ]
 
@@ -48,6 +49,14 @@ SPOILT: list[tuple[str, Callable[[pd.DataFrame], pd.DataFrame], str]] = [
 def test_bad_prices_are_refused_with_their_place(spoil: Callable[[pd.DataFrame], pd.DataFrame], says: str) -> None:
     with pytest.raises(MarketDataError, match=says):
         check_market(market(spoil(prices())))
+
+
+def test_an_end_in_the_year_9999_is_refused_and_told_to_be_left_empty() -> None:
+    table = pd.DataFrame({"ticker": ["A"], "start_date": ["2019-01-02"], "end_date": ["9999-12-31"]})
+    with pytest.raises(
+        MarketDataError, match=r"`membership` row 0: end_date '9999-12-31' is not .*; leave an open end empty"
+    ):
+        check_market(market(membership=table))
 
 
 def test_a_date_that_is_no_session_is_refused() -> None:

@@ -56,6 +56,11 @@ def test_a_submission_of_several_issuers_is_about_each(tmp_path: Path) -> None:
     assert table["doc_id"].nunique() == 1
 
 
+def test_an_issuer_of_number_zero_stays_one(tmp_path: Path) -> None:
+    put(tmp_path, "a.txt", submission(cik="0000000000", co_registrants=("0000000022",)))
+    assert found(tmp_path)[0]["cik"].tolist() == ["0", "22"]
+
+
 def test_sections_come_by_priority_and_at_most_three(tmp_path: Path) -> None:
     filing = read_filing(put(tmp_path, "a.txt", ten_k()))
     assert filing is not None
@@ -78,20 +83,41 @@ def test_a_table_of_contents_and_short_sections_are_no_sections(tmp_path: Path, 
     assert "shed" not in told
 
 
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Item 2. Management's Discussion & Analysis",
+        "Item 2. Management\u2019s Discussion &amp; Analysis of Financial Condition &amp; Results of Operations",
+        "MANAGEMENT&rsquo;S DISCUSSION &#38; ANALYSIS OF FINANCIAL CONDITION AND RESULTS OF OPERATIONS",
+        "Management\ufffds Discussion and Analysis",  # an apostrophe in bytes of another encoding
+    ],
+)
+@pytest.mark.parametrize("html", [False, True])
+def test_headings_may_have_ampersands_and_curly_apostrophes(tmp_path: Path, heading: str, html: bool) -> None:
+    body = ["Part I", heading, SENTENCES, "Item 4. Controls &amp; Procedures", "Controls are controls."]
+    text = "".join(f"<p>{line}</p>\n" for line in body) if html else "\n".join(body)
+    filing = read_filing(put(tmp_path, "a.txt", submission(form="10-Q", text=text)))
+    assert filing is not None
+    assert [name for name, _ in filing.sections] == ["mdna"]
+
+
 def test_without_sections_the_whole_document_is_read(tmp_path: Path) -> None:
     filing = read_filing(put(tmp_path, "a.txt", submission(form="10-Q", text="Nothing &amp; nobody.")))
     assert filing is not None
     assert filing.sections == (("full_document", "Nothing & nobody."),)
 
 
-def test_an_8k_comes_with_its_press_releases(tmp_path: Path) -> None:
+def test_an_8k_comes_with_all_its_press_releases(tmp_path: Path) -> None:
     others = (("EX-99.1", "Record sales."), ("EX-10.1", "A contract."), ("EX-99.2", "<TABLE><S><C>Slides</TABLE>"))
+    others += (("EX-99.3", "A call."), ("EX-99", "Its words."))
     filing = read_filing(put(tmp_path, "a.txt", submission(form="8-K", text="Item 2.02 Results.", others=others)))
     assert filing is not None
     assert filing.sections == (
         ("full_document", "Item 2.02 Results."),
         ("press_release_1", "Record sales."),
         ("press_release_2", "Slides"),
+        ("press_release_3", "A call."),
+        ("press_release_4", "Its words."),
     )
 
 
@@ -121,6 +147,13 @@ def test_what_cannot_be_read_is_skipped_and_counted(tmp_path: Path, text: str | 
     table, facts = found(tmp_path)
     assert table["doc_id"].tolist() == ["0000000001-15-000009"]
     assert (facts[f"skipped: {reason}"], facts["filings"], facts["files"]) == (1, 1, 2)
+
+
+def test_a_name_in_upper_case_is_read(tmp_path: Path) -> None:
+    put(tmp_path, "A.TXT", submission())
+    put(tmp_path, "B.Txt", submission(accession="0000000001-15-000002"))
+    put(tmp_path, "c.html", WHOLE)
+    assert found(tmp_path)[1]["files"] == 2
 
 
 def test_the_same_submission_is_read_once_and_other_forms_are_counted(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -217,6 +218,9 @@ MAP = pd.DataFrame(
         ({"ticker": "TW2", "cik": "44"}, "B"),
         ({"ticker": "TW2", "cik": ""}, "B"),
         ({"ticker": "", "cik": "99"}, "unmapped"),
+        ({"ticker": "", "cik": "0000000000"}, "unmapped"),  # an issuer that is nobody is not the market
+        ({"ticker": "", "cik": " 0.0"}, "unmapped"),
+        ({"ticker": "B", "cik": "0000000000"}, "B"),
         ({"ticker": "B", "cik": "99"}, "B"),  # neither is in the map
         ({"ticker": "OLD", "cik": "99"}, "unmapped"),  # the map says whose OLD is
     ],
@@ -284,6 +288,37 @@ def test_sections_are_chunks_of_one_document_in_the_order_of_the_file() -> None:
         records(news(*(filing | row for row in rows)).assign(published_at=["2019-11-05 15:00Z", "2019-11-05 15:01Z"]))
 
 
+def test_a_long_document_is_not_copied_for_each_of_its_chunks() -> None:
+    words = " ".join(["word"] * 60_000)
+    columns = pa.default_memory_pool()  # counts what columns of text take
+    before = columns.max_memory()
+    table, _ = records(news({"text": words, "doc_id": "long"}))
+    assert len(table) == 200
+    assert columns.max_memory() - before < 10 * len(words)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("2019-11-05", "2019-11-08"),  # their last second is the next day in UTC
+        (at("2019-11-05 09:00"), at("2019-11-08 20:30")),
+    ],
+)
+def test_days_of_publication_are_those_of_the_exchange(first: str, last: str) -> None:
+    _, facts = records(news({"published_at": first}, {"published_at": last}))
+    assert (facts["first_published"], facts["last_published"]) == ("2019-11-05", "2019-11-08")
+    _, facts = records(news({"published_at": "2001-01-01 12:00Z"}))
+    assert (facts["first_published"], facts["last_published"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("second", "told"), [("2019-11-06", "2019-11-06"), (at("2019-11-06 20:30"), "2019-11-06 20:30 America/New_York")]
+)
+def test_a_document_given_twice_is_refused_by_the_day_as_written(second: str, told: str) -> None:
+    with pytest.raises(MarketDataError, match=rf"another text or time \({told}\)"):
+        records(news({"doc_id": "d"}, {"doc_id": "d", "published_at": second}))
+
+
 def test_what_is_empty_once_clean_is_counted() -> None:
     table, facts = records(news({}, {"text": " <br>\u200b\x00"}, {"text": ""}))
     assert (len(table), facts["empty"]) == (1, 2)
@@ -305,15 +340,19 @@ def test_every_row_that_was_given_is_kept_or_counted(seed: int) -> None:
             "published_at": stamps,
             "ticker": rng.choice(["A", "B", "C", "", "Z", "TW1"], n),
             "text": rng.choice(["one", "two", "", "<br>"], n),
-            "cik": rng.choice(["", "", "44", "33"], n),
+            "cik": rng.choice(["", "", "44", "33", "0"], n),
+            "doc_id": [f"d{i // 2}" if i < 12 else "" for i in range(n)],
+            "section": ["risk_factors", "mdna"] * (n // 2),
         }
     )
-    table = pd.concat([table, table.head(5), news({"cik": ""})])
+    first = np.arange(12) // 2 * 2  # six documents in two sections each, alike in all but these
+    table.loc[:11, ["published_at", "ticker", "cik"]] = table[["published_at", "ticker", "cik"]].to_numpy()[first]
+    table = pd.concat([table, table.head(5), news({"cik": ""})]).fillna("")
     found, facts = records(table, tickers=("A", "B"), ticker_map=MAP)
     left_out = ("unmapped", "ambiguous", "outside_universe", "before_first_session", "after_last_session", "empty")
     kept = facts["mapped"] + facts["market_wide"]
     assert facts["n_given"] == kept + facts["folded_copies"] + sum(facts[name] for name in left_out)
-    assert kept == len(found)
+    assert kept == len(found)  # short texts: a row of the table for each row that is kept
 
 
 def test_text_without_an_identifier_is_named_by_its_content_and_time() -> None:
@@ -321,10 +360,41 @@ def test_text_without_an_identifier_is_named_by_its_content_and_time() -> None:
     assert (one == two, one == three) == (True, False)
 
 
-@pytest.mark.parametrize("column", ["doc_id", "source", "form_type"])
+@pytest.mark.parametrize("column", ["source", "form_type"])
 def test_labels_are_plain_and_short(column: str) -> None:
     table, _ = records(news({column: "<b>x</b>\u202e\n" + "y" * 500}))
     assert table[column].tolist() == ["x " + "y" * 198]
+
+
+def test_links_as_sources_stay_apart() -> None:
+    table, facts = records(news({"source": "https://r.com/a"}, {"source": "https://r.com/b"}))
+    assert sorted(table["source"]) == ["https://r.com/a", "https://r.com/b"]
+    assert (facts["n_documents"], facts["folded_copies"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ("https://r.com/a", "https://r.com/b"),
+        ("x" * 200, "x" * 200 + "a", "x" * 200 + "b"),
+        ("d", "d\x00", "d\x01", "d\u200b", " d", "d\n"),
+        ("a b", "a  b", "a\tb"),
+    ],
+)
+def test_different_identifiers_stay_different_and_plain(ids: tuple[str, ...]) -> None:
+    table, facts = records(news(*({"doc_id": one, "text": f"text {at}"} for at, one in enumerate(ids))))
+    told = dict(zip(table["body"], table["doc_id"], strict=True))
+    labels = [told[f"text {at}"] for at in range(len(ids))]
+    assert len(set(labels)) == facts["n_documents"] == len(ids)
+    assert all(label.isprintable() and len(label) <= 200 for label in labels)
+    assert labels[0] == ids[0]  # what is plain already is nothing but itself
+
+
+def test_one_link_is_one_document_and_what_shows_nothing_is_no_identifier() -> None:
+    table, facts = records(news({"doc_id": "https://r.com/a"}, {"doc_id": "https://r.com/a"}))
+    assert (table["doc_id"].tolist(), facts["folded_copies"]) == (["https://r.com/a"], 1)
+    blank, unnamed = (records(news({"doc_id": one}))[0]["doc_id"].tolist() for one in (" \u200b", ""))
+    assert blank == unnamed
 
 
 @pytest.mark.parametrize(
@@ -333,6 +403,10 @@ def test_labels_are_plain_and_short(column: str) -> None:
         ({"has_time": ["maybe"]}, "has_time 'maybe' is neither True nor False"),
         ({"published_at": [None]}, "published_at"),
         ({"n_copies": [-1.0]}, "n_copies is -1.0, but must be 0 or more"),
+        ({"n_copies": [1e30]}, r"n_copies is 1e\+30, but must be 1,000,000,000 at most"),
+        ({"n_copies": [np.inf]}, "n_copies is inf, but must be 1,000,000,000 at most"),
+        ({"published_at": ["9999-12-31"]}, "published_at '9999-12-31' is not between the years 1700 and 2200"),
+        ({"accepted_at": ["9999-12-31 10:00Z"]}, "accepted_at '9999-12-31 10:00:00' is not between the years 1700 and 2200"),
         ({"accepted_at": ["2020-01-02 10:00"]}, "accepted_at '2020-01-02 10:00' has no time zone"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glassbox_bt.market.text_chunks import CHUNK_OVERLAP, CHUNK_WORDS, chunk_counts, chunks_of, word_counts
-from glassbox_bt.market.text_cleaning import cleaned, lines_of
+from glassbox_bt.market.text_cleaning import cleaned, lines_of, visible
 
 PIECES = st.one_of(
     st.text(max_size=12),
@@ -49,6 +49,24 @@ PIECES = st.one_of(
 )
 def test_what_goes_and_what_stays(text: str, clean: str) -> None:
     assert cleaned([text]) == [clean]
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("https://a.b/c?d=1&amp;e=2", "https://a.b/c?d=1&amp;e=2"),
+        ("<b>[red]</b>", "<b>[red]</b>"),
+        ("\x1b[2J\x07bell\x9b31m", "[2Jbell›31m"),
+        ("one\r\ntwo\u2028three", "one  two three"),
+        ("\u202eevil\ud800", "evil"),
+    ],
+)
+def test_what_is_visible_stays_as_it_is(text: str, seen: str) -> None:
+    assert visible(text) == seen
+
+
+def test_links_stay_where_that_is_asked() -> None:
+    assert cleaned(["<b>x</b> http://a.b/c"], links=True) == ["x http://a.b/c"]
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,9 +1,9 @@
-"""Filings as EDGAR gives them: a folder of full submissions (``.txt``), however deep, each read on its own.
+"""Filings as EDGAR gives them: a folder of full submissions (``.txt``, in either case), however deep, each read on its own.
 
 1. The header says everything: form, issuers, accession number and when the submission was accepted, on New York's clock. The
    name of a folder or a file says nothing (D-TXT-02), and the filing date is not read: what was accepted after the close is
    not known that day (D-TXT-01).
-2. The document of the form itself is read, of an 8-K the whole of it and its press releases (EX-99).
+2. The document of the form itself is read, of an 8-K the whole of it and all its press releases (EX-99), numbered.
 3. Sections are found by their headings; where one is found twice (a table of contents) the longest counts. Sections under
    500 characters are dropped, the first three by `SECTIONS` stay (specification 1.2); without any, the whole document.
 4. Every filing of the wanted forms is kept: no quota, no draw (D-TXT-02).
@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from glassbox_bt.errors import MarketDataError
+from glassbox_bt.market.sources.text_source import check_encoding
 from glassbox_bt.market.text_cleaning import MAX_CHARACTERS, lines_of
 
 __all__ = ["FORMS", "MIN_SECTION", "N_SECTIONS", "SECTIONS", "Filing", "filing_batches", "read_filing"]
@@ -33,18 +34,20 @@ N_SECTIONS = 3
 MIN_SECTION = 500  # characters
 
 _ITEM = r"(?:item\s*\d{1,2}[a-c]?\s*[.:\-\u2013\u2014]*\s*)?"
+_AND = r"(?:and|&)"
+_APOSTROPHE = r"['\u2018\u2019\u02bc\u00b4\u0060\ufffd]?"  # the last: one in bytes of another encoding
 SECTIONS: dict[str, re.Pattern[str]] = {
     name: re.compile(rf"(?:part\s+[iv]+\s*[.,:\-\u2013\u2014]*\s*)?{_ITEM}{title}\W*", re.IGNORECASE)
     for name, title in {
         "risk_factors": r"risk factors",
-        "mdna": r"management['\u2019]?s discussion and analysis(?: of financial condition)?"
-        r"(?:,? and results of operations?)?(?: of financial condition)?",
+        "mdna": rf"management{_APOSTROPHE}s discussion {_AND} analysis(?: of financial condition)?"
+        rf"(?:,? {_AND} results of operations?)?(?: of financial condition)?",
         "business": r"(?:description of )?business(?: overview)?",
-        "financial_statements": r"(?:condensed )?(?:consolidated )?financial statements(?: and supplementary data)?",
-        "executive_compensation": r"executive compensation(?: and other information)?",
-        "governance": r"(?:directors(?:,? executive officers)?,? and )?corporate governance(?: matters)?",
-        "ownership": r"(?:security|stock|beneficial) ownership(?: of certain beneficial owners)?(?:,? and management)?"
-        r"(?:,? and related stockholder matters)?",
+        "financial_statements": rf"(?:condensed )?(?:consolidated )?financial statements(?: {_AND} supplementary data)?",
+        "executive_compensation": rf"executive compensation(?: {_AND} other information)?",
+        "governance": rf"(?:directors(?:,? executive officers)?,? {_AND} )?corporate governance(?: matters)?",
+        "ownership": rf"(?:security|stock|beneficial) ownership(?: of certain beneficial owners)?(?:,? {_AND} management)?"
+        rf"(?:,? {_AND} related stockholder matters)?",
     }.items()
 }
 """Sections in order of priority, and what a line that opens one looks like."""
@@ -96,8 +99,8 @@ def filing_batches(
     MarketDataError
         If there is no submission in ``folder``, or none of them can be read.
     """
-    _check_encoding(encoding)
-    paths = sorted(path for path in folder.rglob("*.txt") if path.is_file())
+    check_encoding(encoding)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
     if not paths:
         raise MarketDataError(f"{folder} holds no .txt submissions. Give the folder of EDGAR's full submission files.")
     seen: set[str] = set()
@@ -124,13 +127,6 @@ def filing_batches(
         why = "; ".join(f"{count} {reason}" for reason, count in sorted(facts.items()) if reason != "files")
         raise MarketDataError(f"None of the {len(paths)} files in {folder} is a filing of {', '.join(forms)}: {why}.")
     yield pd.DataFrame(rows), 1.0
-
-
-def _check_encoding(encoding: str) -> None:
-    try:
-        "".encode(encoding)
-    except LookupError as error:
-        raise MarketDataError(f"Unknown encoding `{encoding}`. Write for example utf-8 or cp1252.") from error
 
 
 def read_filing(path: Path, forms: Sequence[str] = FORMS, encoding: str = "utf-8") -> Filing | None:
@@ -164,7 +160,7 @@ def read_filing(path: Path, forms: Sequence[str] = FORMS, encoding: str = "utf-8
     return Filing(
         accession=fields["accession"][0],
         form=form,
-        ciks=tuple(dict.fromkeys(cik.lstrip("0") for cik in fields["cik"])),
+        ciks=tuple(dict.fromkeys(cik.lstrip("0") or "0" for cik in fields["cik"])),
         accepted_at=_moment(fields["accepted"][0]),
         sections=_sections(text[end.start() :], form),
     )
@@ -191,12 +187,12 @@ def _sections(body: str, form: str) -> tuple[tuple[str, str], ...]:
         told = zip(names, [" ".join(lines), *releases], strict=True)
         sections = [(name, text) for name, text in told if text]
     else:
-        sections = _by_heading(lines)
+        sections = _by_heading(lines)[:N_SECTIONS]
     if not sections:
         raise _SkippedError("no text")
     if any(len(text) > MAX_CHARACTERS for _, text in sections):
         raise _SkippedError(f"a section of more than {MAX_CHARACTERS:,} characters")
-    return tuple(sections[:N_SECTIONS])
+    return tuple(sections)
 
 
 def _documents(body: str) -> Iterator[tuple[str, str]]:

@@ -170,7 +170,7 @@ def _read_csv(name: str, path: Path) -> pd.DataFrame:
     header = pd.read_csv(path, nrows=0).columns
     kinds = {column: kind for column, (kind, _) in COLUMNS[name].items()}
     words = [column for column in header if kinds.get(column) in ("name", "text")]
-    numbers = [column for column in header if kinds.get(column) in ("price", "amount", "number")]
+    numbers = [column for column in header if kinds.get(column) in ("price", "amount", "count", "number")]
     return pd.read_csv(
         path,
         keep_default_na=False,

@@ -1,8 +1,8 @@
 """Dated text of somebody else's table (CSV, JSONL, Parquet), read in batches; nothing in it is trusted.
 
 Texts are cleaned (`glassbox_bt.market.text_cleaning`), and what is empty then is counted. Bytes that are not of the stated
-encoding become U+FFFD and are counted. A time without a zone is refused unless the zone is stated; a day without a time
-stays a day. Where the clock was put back and a time came twice, the later one is meant: a text is never dated too early.
+encoding and lone surrogates become U+FFFD; rows with any are counted. The columns of `news` are read, each other one is
+named among the counts. What its times mean is said in `text_times`.
 
 Everything else that is wrong is refused, with the file and the row.
 """
@@ -11,84 +11,46 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 
 from glassbox_bt.errors import MarketDataError
-from glassbox_bt.market.text_cleaning import MAX_CHARACTERS, cleaned
-from glassbox_bt.types import AnyArray, BoolArray, IntArray
+from glassbox_bt.market.sources.text_doubles import Doubles
+from glassbox_bt.market.sources.text_source import KEPT, UNSTATED, TextTableSource, check_encoding, refuse_first, strings
+from glassbox_bt.market.sources.text_times import Times, check_format, only_midnights, times_of
+from glassbox_bt.market.text_cleaning import MAX_CHARACTERS, cleaned, visible
+from glassbox_bt.types import IntArray
 
 __all__ = ["TextTableSource", "text_batches"]
 
 BATCH = 20_000  # rows
 _MAX_LINE = 4 * MAX_CHARACTERS  # bytes
-_KEPT = ("form_type", "cik", "n_copies")  # further columns of `news`, under their own names
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_ZONED = re.compile(r".*\d(?:Z|[+-]\d\d:?\d\d)")
-_CLOCKS = ("%H", "%I", "%X", "%c", "%s", "%T", "%R")  # what makes a format one of times, not of days
-_YEARS = (1900, 2200)
+_MAX_COPIES = 10**9
+_MAX_NAMED, _LONGEST_NAME = 100, 100  # columns that are left out and named; each row of JSON may have others
+_NO_NUMBER = ("", "NaN", "nan", "NA")  # as a market reads a CSV
 
 _Batch = tuple[pd.DataFrame, IntArray, float]  # columns as they stand, rows or lines of the file from 1, share read
-
-
-@dataclass(frozen=True, slots=True)
-class TextTableSource:
-    """A table of text and what its columns mean.
-
-    Parameters
-    ----------
-    path : Path
-        ``.csv``, ``.jsonl`` or ``.parquet``.
-    text, time : str
-        Columns of the text and of its time of publication.
-    ticker : str or None
-        Column of the name it speaks of; empty cells are about the market. None: all of it is.
-    source, doc_id : str
-        Columns that are used where they are there.
-    zone : str or None
-        Time zone of times that carry none.
-    time_format : str or None
-        Format of times as `datetime.strptime` reads it; by default ISO 8601.
-    encoding : str, default="utf-8"
-        Of CSV and JSONL.
-    """
-
-    path: Path
-    text: str = "text"
-    time: str = "published_at"
-    ticker: str | None = "ticker"
-    source: str = "source"
-    doc_id: str = "doc_id"
-    zone: str | None = None
-    time_format: str | None = None
-    encoding: str = "utf-8"
-
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """Columns that must be there."""
-        return tuple(column for column in (self.text, self.time, self.ticker) if column is not None)
-
-    def refuse(self, row: int, problem: str) -> NoReturn:
-        """Say what is wrong where."""
-        raise MarketDataError(f"{self.path} {'row' if self.path.suffix == '.parquet' else 'line'} {row}: {problem}")
+_Batches = Generator[_Batch, None, None]
+# The columns that are wanted, and where those that are left out are counted, in rows.
+_Reader = Callable[[TextTableSource, Collection[str], Counter[str]], _Batches]
 
 
 def text_batches(source: TextTableSource, facts: Counter[str]) -> Iterator[tuple[pd.DataFrame, float]]:
     """Batches of news and the share of the file that they end at; counts go to ``facts``.
 
+    A file whose clocks are all midnight is read twice, first for its times alone.
+
     Raises
     ------
     MarketDataError
-        For a file that cannot be read, a missing column, a time that cannot be placed, or a text beyond the size limit.
+        For a file that cannot be read or holds no text, a missing column, a time that cannot be placed, a text beyond the
+        size limit, or a document that is given twice.
     """
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows, ".parquet": _parquet_rows}
     if source.path.suffix not in readers:
@@ -97,8 +59,7 @@ def text_batches(source: TextTableSource, facts: Counter[str]) -> Iterator[tuple
         raise MarketDataError(f"{source.path} is no file.")
     _check(source)
     try:
-        for table, rows, share in readers[source.path.suffix](source):
-            yield _news(source, table, rows, facts), share
+        yield from _batches(source, readers[source.path.suffix], facts)
     except (OSError, csv.Error) as error:
         raise MarketDataError(f"{source.path} cannot be read: {error}") from error
 
@@ -109,12 +70,66 @@ def _check(source: TextTableSource) -> None:
             ZoneInfo(source.zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise MarketDataError(f"Unknown time zone `{source.zone}`. Write for example America/New_York.") from error
-    try:
-        lines = "\n".encode(source.encoding.removesuffix("-sig")) == b"\n"
-    except LookupError as error:
-        raise MarketDataError(f"Unknown encoding `{source.encoding}`. Write for example utf-8 or cp1252.") from error
-    if not lines:
+    check_encoding(source.encoding)
+    if "\n".encode(source.encoding.removesuffix("-sig")) != b"\n":
         raise MarketDataError(f"Files in `{source.encoding}` are not read. Convert {source.path} to utf-8.")
+    if source.time_format is not None:
+        check_format(source.time_format)
+
+
+def _batches(source: TextTableSource, read: _Reader, facts: Counter[str]) -> Iterator[tuple[pd.DataFrame, float]]:
+    with closing(read(source, {source.time, "has_time"}, Counter())) as first:
+        days = only_midnights(source, (table for table, _, _ in first))
+    doubles, left, accepted = Doubles(), Counter[str](), Counter[str]()
+    for table, rows, share in read(source, source.used, left):
+        times = times_of(source, table, rows, midnights_are_days=days)
+        news = _news(source, table, rows, times, facts)
+        kept = (news["text"] != "").to_numpy(dtype=bool)
+        facts["rows"] += len(news)
+        facts["empty"] += int((~kept).sum())
+        facts["without_time"] += int((~times.has_time & kept).sum())
+        facts["without_ticker"] += int(((news["ticker"] == "") & kept).sum())
+        told = "all times are midnight: taken as days" if days else "exactly_midnight"
+        facts[told] += int((times.midnight & (days | times.has_time) & kept).sum())
+        accepted.update(given=int((~np.isnat(times.accepted)).sum()), midnight=int(times.accepted_midnight.sum()))
+        news = news[kept]
+        doubles.add(news, rows[kept])
+        yield news, share
+    facts.update({f"column left out: {name}": count for name, count in left.items()})
+    _check_whole(source, facts, accepted)
+    _refuse_double(source, read, doubles)
+
+
+def _check_whole(source: TextTableSource, facts: Counter[str], accepted: Counter[str]) -> None:
+    """What is wrong of a table as a whole."""
+    if not facts["rows"]:
+        raise MarketDataError(f"{source.path} has no rows. Give a table of at least one text.")
+    if facts["rows"] == facts["empty"]:
+        raise MarketDataError(
+            f"{source.path} has no rows with text: {facts['rows']:,} are empty. Name the column of words with --text-column."
+        )
+    if accepted["given"] and accepted["given"] == accepted["midnight"]:
+        raise MarketDataError(
+            f"{source.path}: every `accepted_at` is exactly midnight, so they are days, and would count from their first "
+            "minute. Give moments, or say that these days are the time with --time-column accepted_at."
+        )
+
+
+def _refuse_double(source: TextTableSource, read: _Reader, doubles: Doubles) -> None:
+    """Refuse a document that is given twice; the file is read again for its name."""
+    found = doubles.first()
+    if found is None:
+        return
+    later, before, what = found
+    for table, rows, _ in read(source, {source.doc_id}, Counter()):
+        at = np.flatnonzero(rows == later)
+        if len(at):
+            name = strings(table[source.doc_id].iloc[at]).iloc[0][:60]
+            source.refuse(
+                later,
+                f"document {name!r} stands in {source.place(before)} already, with another {what}. "
+                "Give each its own doc_id, or none.",
+            )
 
 
 def _wanted(source: TextTableSource, there: list[str]) -> list[str]:
@@ -125,21 +140,28 @@ def _wanted(source: TextTableSource, there: list[str]) -> list[str]:
                 f"{source.path} has no column `{column}` (it has: {', '.join(there) or 'none'}). Name the right one with "
                 "--text-column, --time-column or --ticker-column; --market-wide if it names no tickers."
             )
-    used = {*source.needed, source.source, source.doc_id, *_KEPT}
-    twice = sorted(column for column in used if there.count(column) > 1)
+    twice = sorted(column for column in source.used if there.count(column) > 1)
     if twice:
         raise MarketDataError(f"{source.path} has the column `{twice[0]}` twice. Rename one.")
-    return [column for column in there if column in used]
+    return [column for column in there if column in source.used]
 
 
-def _csv_rows(source: TextTableSource) -> Iterator[_Batch]:
+def _leave(left: Counter[str], names: Collection[str], n_rows: int) -> None:
+    """Count columns that are not read, by names that can be printed."""
+    for name in names:
+        plain = visible(name[:_LONGEST_NAME])
+        left[plain if plain in left or len(left) < _MAX_NAMED else "others"] += n_rows
+
+
+def _csv_rows(source: TextTableSource, wanted: Collection[str], left: Counter[str]) -> _Batches:
     size = max(source.path.stat().st_size, 1)
     with source.path.open("rb") as raw, _wide_cells():
         # A lone carriage return is a blank of some text; the csv module would take it for an end of line.
         lines = (line.replace("\r\n", "\n").replace("\r", " ") for line in _lines(source, raw))
         reader = csv.reader(lines, strict=True)
         header = _next(source, reader) or []
-        columns = _wanted(source, header)
+        columns = [column for column in _wanted(source, header) if column in wanted]
+        others = [column for column in header if column not in source.used]
         place = [header.index(column) for column in columns]
         rows: list[list[str]] = []
         numbers: list[int] = []
@@ -151,8 +173,10 @@ def _csv_rows(source: TextTableSource) -> Iterator[_Batch]:
             rows.append([row[at] for at in place])
             numbers.append(reader.line_num)
             if len(rows) == BATCH:
+                _leave(left, others, len(rows))
                 yield pd.DataFrame(rows, columns=columns, dtype=object), np.array(numbers), raw.tell() / size
                 rows, numbers = [], []
+        _leave(left, others, len(rows))
         yield pd.DataFrame(rows, columns=columns, dtype=object), np.array(numbers, dtype=np.int64), 1.0
 
 
@@ -183,26 +207,30 @@ def _wide_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _json_rows(source: TextTableSource) -> Iterator[_Batch]:
+def _json_rows(source: TextTableSource, wanted: Collection[str], left: Counter[str]) -> _Batches:
     size = max(source.path.stat().st_size, 1)
-    columns: list[str] = []
+    columns = [column for column in dict.fromkeys([*source.needed, source.source, source.doc_id, *KEPT]) if column in wanted]
     rows: list[list[object]] = []
     numbers: list[int] = []
+    begun = False
     with source.path.open("rb") as raw:
         for number, words in enumerate(_lines(source, raw), start=1):
             record = _record(source, number, words)
             if record is None:
                 continue
-            columns = columns or list(dict.fromkeys([*_wanted(source, list(record)), source.source, source.doc_id, *_KEPT]))
+            if not begun:
+                _wanted(source, list(record))
+                begun = True
             missing = [column for column in source.needed if column not in record]
             if missing:
                 source.refuse(number, f"it has no `{missing[0]}`.")
-            rows.append([record.get(column, "") for column in columns])
+            rows.append([record.get(column, UNSTATED if column == "has_time" else "") for column in columns])
             numbers.append(number)
+            _leave(left, record.keys() - source.used, 1)
             if len(rows) == BATCH:
                 yield pd.DataFrame(rows, columns=columns, dtype=object), np.array(numbers), raw.tell() / size
                 rows, numbers = [], []
-    yield pd.DataFrame(rows, columns=columns or source.needed, dtype=object), np.array(numbers, dtype=np.int64), 1.0
+    yield pd.DataFrame(rows, columns=columns, dtype=object), np.array(numbers, dtype=np.int64), 1.0
 
 
 def _record(source: TextTableSource, number: int, words: str) -> dict[str, object] | None:
@@ -220,47 +248,44 @@ def _record(source: TextTableSource, number: int, words: str) -> dict[str, objec
     return record
 
 
-def _parquet_rows(source: TextTableSource) -> Iterator[_Batch]:
+def _parquet_rows(source: TextTableSource, wanted: Collection[str], left: Counter[str]) -> _Batches:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(source.path) as file:
-            columns, total, done = _wanted(source, list(file.schema_arrow.names)), max(file.metadata.num_rows, 1), 0
+            there, total, done = list(file.schema_arrow.names), max(file.metadata.num_rows, 1), 0
+            columns = [column for column in _wanted(source, there) if column in wanted]
             for batch in file.iter_batches(batch_size=BATCH, columns=columns):
                 rows = np.arange(done + 1, done + 1 + batch.num_rows, dtype=np.int64)
                 done += batch.num_rows
+                _leave(left, [name for name in there if name not in source.used], batch.num_rows)
                 yield batch.to_pandas(), rows, done / total
     except pa.ArrowException as error:
         raise MarketDataError(f"{source.path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _news(source: TextTableSource, table: pd.DataFrame, rows: IntArray, facts: Counter[str]) -> pd.DataFrame:
-    """One batch as a table of news, without what is empty."""
-    published, has_time = _times(source, table[source.time], rows)
-    told = _words(source, table, source.text, rows)
+def _news(source: TextTableSource, table: pd.DataFrame, rows: IntArray, times: Times, facts: Counter[str]) -> pd.DataFrame:
+    """One batch as a table of news; what is empty has no text."""
+    named = {"ticker": source.ticker, "text": source.text, "source": source.source, "doc_id": source.doc_id}
+    named |= {"form_type": "form_type", "cik": "cik", "section": "section"}
+    words = {name: _words(source, table, column, rows) for name, column in named.items()}
+    told = words["text"]
     long = told.str.len().to_numpy(dtype=np.int64) > MAX_CHARACTERS
     if long.any():
         source.refuse(int(rows[long][0]), f"its text is longer than {MAX_CHARACTERS:,} characters.")
+    replaced = np.array([column.str.contains("\ufffd", regex=False) for column in words.values()], dtype=bool)
+    facts["with_replacement_characters"] += int(replaced.any(axis=0).sum())
     columns = {
-        "published_at": pd.DatetimeIndex(published).tz_localize("UTC"),
-        "has_time": has_time,
-        "ticker": _words(source, table, source.ticker, rows).str.strip().to_numpy(),
+        "published_at": pd.DatetimeIndex(times.published).tz_localize("UTC"),
+        "accepted_at": pd.DatetimeIndex(times.accepted).tz_localize("UTC"),
+        "has_time": times.has_time,
+        **{name: column.to_numpy() for name, column in words.items()},
+        "ticker": words["ticker"].str.strip().to_numpy(),
         "text": np.array(cleaned(told.tolist()), dtype=object),
-        "source": _words(source, table, source.source, rows).to_numpy(),
-        "doc_id": _words(source, table, source.doc_id, rows).to_numpy(),
-        "form_type": _words(source, table, "form_type", rows).to_numpy(),
-        "cik": _words(source, table, "cik", rows).to_numpy(),
-        "n_copies": _copies(table),
+        "n_copies": _copies(source, table, rows),
     }
-    news = pd.DataFrame(columns)
-    kept = news[news["text"] != ""]
-    facts["rows"] += len(news)
-    facts["empty"] += len(news) - len(kept)
-    facts["without_time"] += int((~kept["has_time"]).sum())
-    facts["without_ticker"] += int((kept["ticker"] == "").sum())
-    facts["with_replacement_characters"] += int(told.str.contains("\ufffd", regex=False).sum())
-    return kept
+    return pd.DataFrame(columns)
 
 
 def _words(source: TextTableSource, table: pd.DataFrame, column: str | None, rows: IntArray) -> pd.Series:
@@ -271,74 +296,17 @@ def _words(source: TextTableSource, table: pd.DataFrame, column: str | None, row
     bad = values.map(lambda value: isinstance(value, bytes | dict | list | tuple | np.ndarray)).to_numpy(dtype=bool)
     if bad.any():
         source.refuse(int(rows[bad][0]), f"`{column}` is no text.")
-    words: pd.Series = values.where(values.notna(), "").astype(str).astype(object)
-    return words
+    return strings(values)
 
 
-def _copies(table: pd.DataFrame) -> IntArray:
+def _copies(source: TextTableSource, table: pd.DataFrame, rows: IntArray) -> IntArray:
+    """Identical texts that a row stands for; one where nothing is stated, or 0, as in a market."""
     if "n_copies" not in table.columns:
         return np.ones(len(table), dtype=np.int64)
-    given = pd.to_numeric(table["n_copies"], errors="coerce").fillna(1.0).clip(lower=1.0)
-    return given.to_numpy(dtype=np.int64)
-
-
-def _times(source: TextTableSource, values: pd.Series, rows: IntArray) -> tuple[AnyArray, BoolArray]:
-    """UTC moments, datetime64[ns], and where they are more than a day."""
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return _bounded(source, values.dt.tz_convert("UTC").dt.tz_localize(None), rows), np.ones(len(values), dtype=bool)
-    if pd.api.types.is_datetime64_any_dtype(values):
-        _need_zone(source, values.astype(str), np.ones(len(values), dtype=bool), rows)
-        return _bounded(source, _zoned(source, values), rows), np.ones(len(values), dtype=bool)
-    words = values.astype(object).where(values.notna(), "").astype(str).str.strip()
-    if source.time_format is not None:
-        return _by_format(source, words, rows, source.time_format)
-    days = words.str.fullmatch(_DAY).to_numpy(dtype=bool)
-    zoned = words.str.fullmatch(_ZONED).to_numpy(dtype=bool)
-    parsed = pd.to_datetime(words, utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
-    _refuse_times(source, words, parsed.isna().to_numpy(), rows, "is no time; write 2015-03-02T17:30:00-05:00")
-    naive = ~days & ~zoned
-    if naive.any():
-        _need_zone(source, words, naive, rows)
-        parsed = parsed.where(~naive, _zoned(source, parsed))
-    return _bounded(source, parsed, rows), ~days
-
-
-def _by_format(source: TextTableSource, words: pd.Series, rows: IntArray, form: str) -> tuple[AnyArray, BoolArray]:
-    zoned, timed = "%z" in form, any(part in form for part in _CLOCKS)
-    parsed = pd.to_datetime(words, format=form, errors="coerce", utc=zoned)
-    _refuse_times(source, words, parsed.isna().to_numpy(), rows, f"does not read as {form}")
-    if zoned:
-        parsed = parsed.dt.tz_localize(None)
-    elif timed:
-        _need_zone(source, words, np.ones(len(words), dtype=bool), rows)
-        parsed = _zoned(source, parsed)
-    return _bounded(source, parsed, rows), np.full(len(words), timed)
-
-
-def _zoned(source: TextTableSource, naive: pd.Series) -> pd.Series:
-    """UTC of wall-clock times; a time that came twice is the later one, one that never was the first after it."""
-    if source.zone is None:
-        return naive
-    later = np.zeros(len(naive), dtype=bool)
-    local: pd.Series = naive.dt.tz_localize(source.zone, ambiguous=later, nonexistent="shift_forward")
-    moments: pd.Series = local.dt.tz_convert("UTC").dt.tz_localize(None)
-    return moments
-
-
-def _need_zone(source: TextTableSource, words: pd.Series, naive: BoolArray, rows: IntArray) -> None:
-    if source.zone is None:
-        _refuse_times(source, words, naive, rows, "has no time zone; state it, for example --time-zone America/New_York")
-
-
-def _bounded(source: TextTableSource, stamps: pd.Series, rows: IntArray) -> AnyArray:
-    year = stamps.dt.year.to_numpy()
-    outside = ~((year >= _YEARS[0]) & (year <= _YEARS[1]))
-    _refuse_times(source, stamps.astype(str), outside, rows, f"is not between {_YEARS[0]} and {_YEARS[1]}")
-    moments: AnyArray = stamps.to_numpy().astype("datetime64[ns]")
-    return moments
-
-
-def _refuse_times(source: TextTableSource, words: pd.Series, wrong: BoolArray, rows: IntArray, problem: str) -> None:
-    if wrong.any():
-        at = int(np.flatnonzero(wrong)[0])
-        source.refuse(int(rows[at]), f"`{source.time}` {words.iloc[at][:60]!r} {problem}.")
+    given = strings(table["n_copies"]).str.strip()
+    missing = given.isin(_NO_NUMBER)
+    number = pd.to_numeric(given.where(~missing, "1"), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = ~((number >= 0) & (number <= _MAX_COPIES) & (number == np.floor(number)))
+    refuse_first(source, "n_copies", given, wrong, rows, f"is no count; write a whole number up to {_MAX_COPIES:,}")
+    copies: IntArray = np.maximum(number, 1.0).astype(np.int64)
+    return copies
