@@ -142,14 +142,18 @@ def _of_decisions(case: Case, group: Group) -> Iterator[Summaries]:
 
 
 def _of_approved(case: Case, group: Group) -> Summaries:
-    """The stories of approved orders, with the decisions that they are about."""
+    """The stories of approved orders, with the decisions that they are about.
+
+    A name that left the universe is sold without a decision of its day: nothing is recorded that its story could be held to.
+    """
     decided = case.decided(group.chunk, group.split)
     new = [name for name in decided.columns if name not in group.rows.columns]
     about = on_keys(decided, group.keys(), new)
     table = pd.concat([group.rows, about], axis=1)
     table = table.reindex(columns=[*table.columns, *(name for name in NEEDED if name not in table.columns)])
     table = table.assign(held_weight=table["current_fraction"])
-    member = table["final_recommendation"].notna().to_numpy()
+    table = table[table["final_recommendation"].notna()].reset_index(drop=True)
+    member = np.ones(len(table), dtype=bool)
     rules = _rules_of(case, table)
     approvals = words_in(table["approval_reasons"]).str.count(r"\|")  # a story names one
     table = table.assign(more_rules=_more(rules), more_codes=approvals)
@@ -175,4 +179,4 @@ def _rules_of(case: Case, rows: pd.DataFrame) -> pd.DataFrame | None:
 
 def _more(rules: pd.DataFrame | None) -> Any:
     """How many rules a story does not name: it names two."""
-    return np.nan if rules is None else rules["fired"].map(len) - 2
+    return np.nan if rules is None else rules["fired"].map(len).astype(np.int64) - 2

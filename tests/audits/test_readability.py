@@ -232,3 +232,19 @@ def test_a_table_without_rows_has_no_figures(planted: Planted, ask: Any) -> None
     assert ("quantitative", 1, "test") not in told
     assert ("quantitative", 1, "val") in told
     assert any("there is no text" in one.detail for one in result.checks if one.module == "quantitative")
+
+
+def test_a_name_that_left_the_universe_has_no_decision_to_be_held_to(planted: Planted, ask: Any) -> None:
+    """It is sold all the same; its story tells of a barrier whose row nobody keeps. With a decision it is read as ever."""
+    approved = pd.read_parquet(planted.run / "portfolio" / "approved.parquet")
+    held = approved[(approved["split"] == "test") & (approved["current_fraction"] > 0.0)].iloc[0]
+    planted.change("portfolio/approved", rewritten("rule_barrier_trace", lambda text: f"{text} Target 42.", same_row(held)))
+    told = {(one.module, one.check) for one in ask("readability", planted.run, *FEW).findings if one.hard}
+    assert ("approved", "numbers agree with the row") in told
+    planted.change("decisions", lambda table: table[~same_row(held)(table)])
+    told = {(one.module, one.check) for one in ask("readability", planted.run, *FEW).findings if one.hard}
+    assert not {one for one in told if one[0] == "approved"}
+
+
+def same_row(one: pd.Series) -> Callable[[pd.DataFrame], Any]:
+    return lambda table: ((table["date"] == one["date"]) & (table["ticker"] == one["ticker"])).to_numpy()
