@@ -18,6 +18,7 @@ __all__ = ["COLUMNS", "PRICE_COLUMNS", "validated"]
 
 _MAX_COUNT = 10**9
 _YEARS = (1700, 2200)  # datetime64[ns] ends soon after
+_MIDNIGHT = r"[T ]00:00(?::00(?:\.0*)?)? *(?:Z|[+-][0-9:]+)$"  # as it is written, in whatever zone
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close")
 
 # table -> column -> (kind, compulsory). Kinds: day, moment (UTC), moment or day, name, text, flag (True or False),
@@ -91,6 +92,7 @@ def validated(name: str, table: pd.DataFrame) -> pd.DataFrame:
         {c: _plain(name, c, kind, table[c]) for c, (kind, _) in spec.items() if c in table.columns}
     ).reset_index(drop=True)
     if name == "news":
+        _refuse_midnights(table)
         plain = plain.assign(has_time=_has_time(table, plain))
     _check_ranges(name, plain)
     return plain
@@ -171,6 +173,24 @@ def _plain_days(values: pd.Series) -> pd.Series:
 def _has_time(news: pd.DataFrame, plain: pd.DataFrame) -> pd.Series:
     timed: pd.Series = ~_plain_days(news["published_at"]).reset_index(drop=True)
     return timed & plain["has_time"] if "has_time" in plain.columns else timed
+
+
+def _refuse_midnights(news: pd.DataFrame) -> None:
+    """Moments that are midnight in every row are days that a program stored as moments: they would count a close early."""
+    if "has_time" in news.columns:
+        return
+    for column in ("published_at", "accepted_at"):
+        values = news[column] if column in news.columns else pd.Series(dtype=object)
+        values = values[values.notna() & (values.astype(str) != "")]
+        if isinstance(values.dtype, pd.DatetimeTZDtype):
+            midnight = values.dt.tz_localize(None) == values.dt.tz_localize(None).dt.normalize()
+        else:
+            midnight = values.astype(str).str.contains(_MIDNIGHT)
+        if len(values) > 1 and midnight.all():  # one text may well be of midnight
+            raise MarketDataError(
+                f"`news.{column}` is midnight in all {len(values)} rows, for example {values.iloc[0]}, so these are days, "
+                "and would count from their first moment. Write 2019-11-05, or add a column `has_time` that says what each is."
+            )
 
 
 def _flags(table: str, column: str, values: pd.Series) -> pd.Series:

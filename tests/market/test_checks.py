@@ -125,7 +125,7 @@ def test_side_names_without_prices_are_counted_and_refused_only_if_none_match() 
 def test_a_ticker_map_renames_side_tables_by_date() -> None:
     news = pd.DataFrame(
         {
-            "published_at": pd.to_datetime(["2019-10-02", "2020-01-02"], utc=True),
+            "published_at": pd.to_datetime(["2019-10-02 15:00", "2020-01-02 15:00"], utc=True),
             "ticker": ["OLD", "OLD"],
             "text": ["first", "second"],
         }

@@ -91,7 +91,8 @@ def test_what_is_written_after_a_close_never_acts_on_it_and_what_is_written_befo
 @given(minutes=st.lists(st.integers(0, 175 * 24 * 60), min_size=1, max_size=8))
 def test_no_document_is_used_before_it_is_public_nor_kept_from_the_first_close_after(minutes: list[int]) -> None:
     moments = [pd.Timestamp("2019-10-03", tz="UTC") + pd.Timedelta(minutes=m) for m in minutes]
-    table, _ = records(news(*({"published_at": str(moment)} for moment in moments)))
+    told = [True] * len(moments)  # a midnight that is drawn is a moment
+    table, _ = records(news(*({"published_at": str(moment)} for moment in moments), has_time=told))
     session, known = table["session"].to_numpy(), table["known_at"].to_numpy()
     assert (known <= CLOCK.closes_at[session]).all()
     assert (known > CLOCK.closes_at[session - 1]).all()
@@ -413,6 +414,24 @@ def test_one_link_is_one_document_and_what_shows_nothing_is_no_identifier() -> N
 def test_columns_that_make_no_sense_are_refused(columns: dict[str, Any], says: str) -> None:
     with pytest.raises(MarketDataError, match=says):
         records(news({}, **columns))
+
+
+STORED = {  # one day twice, as programs store it
+    "UTC": pd.to_datetime(["2019-11-05", "2019-11-05"], utc=True),
+    "New York": pd.to_datetime(["2019-11-05", "2019-11-05"]).tz_localize(NEW_YORK),
+    "words": ["2019-11-05 00:00:00+00:00", "2019-11-05T00:00-05:00"],
+}
+
+
+@pytest.mark.parametrize("stored", STORED.values(), ids=STORED)
+@pytest.mark.parametrize("column", ["published_at", "accepted_at"])
+def test_days_that_a_program_stored_as_midnights_are_refused(column: str, stored: Any) -> None:
+    """They would act at the close of their own day."""
+    with pytest.raises(MarketDataError, match=f"`news.{column}` is midnight in all 2 rows"):
+        records(news({"text": "one"}, {"text": "two"}, **{column: stored}))
+    records(news({"text": "one"}, {"text": "two"}, **{column: stored, "has_time": [True, True]}))
+    one, _ = list(stored)
+    records(news({"text": "one"}, {"text": "two"}, **{column: [str(one), "2019-11-05 14:30:00+00:00"]}))
 
 
 # In the store
