@@ -189,7 +189,7 @@ def _refuse_midnights(news: pd.DataFrame) -> None:
         if len(values) > 1 and midnight.all():  # one text may well be of midnight
             raise MarketDataError(
                 f"`news.{column}` is midnight in all {len(values)} rows, for example {values.iloc[0]}, so these are days, "
-                "and would count from their first moment. Write 2019-11-05, or add a column `has_time` that says what each is."
+                "and would count from their first moment. Write 2019-11-05, or add a column `has_time` that says which are."
             )
 
 

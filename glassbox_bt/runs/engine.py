@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as ended
 from multiprocessing.managers import SyncManager
 from queue import Empty
 from typing import Any, TypeVar
@@ -68,6 +69,9 @@ def _gather(pool: ProcessPoolExecutor, futures: Sequence[Future[Result]], relay:
             relay()
             for one in done:
                 one.result()
+            # The pool does not watch the worker that it started last until something else ends.
+            if waiting and ended([worker.sentinel for worker in workers], timeout=0):
+                raise BrokenProcessPool("A worker ended before its task did.")
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:

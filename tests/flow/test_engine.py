@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,6 +77,20 @@ def test_an_error_in_a_worker_is_raised_as_it_was(workers: int) -> None:
 def test_a_killed_worker_is_named() -> None:
     with pytest.raises(WorkerError, match="Run the same command again to resume"):
         run_tasks(failing.die, [1, 2], workers=2, progress=no_progress)
+
+
+def test_a_killed_worker_is_noticed_while_the_others_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the one that was started last, which a pool does not watch where the machine was busy while it started."""
+    start = ProcessPoolExecutor._adjust_process_count
+
+    def late(pool: ProcessPoolExecutor) -> None:
+        time.sleep(0.5)
+        start(pool)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "_adjust_process_count", late)
+    with pytest.raises(WorkerError, match="was killed"):
+        run_tasks(failing.last_dies, [tmp_path, tmp_path], workers=2, progress=no_progress)
+    assert not (tmp_path / "finished").exists()
 
 
 def test_nobody_outlives_a_killed_parent(tmp_path: Path) -> None:
