@@ -227,9 +227,11 @@ def _check_ranges(name: str, table: pd.DataFrame) -> None:
     except SchemaErrors as error:
         first = error.failure_cases.iloc[0]
         row = "" if pd.isna(first["index"]) else f" row {int(first['index'])}{_whose(table, int(first['index']))}"
-        raise MarketDataError(
-            f"`{name}`{row}: {first['column']} is {first['failure_case']}, but must be {first['check']}."
-        ) from error
+        if first["check"] == "not_nullable":
+            problem = "is empty; fill it in or remove the row"
+        else:
+            problem = f"is {first['failure_case']}, but must be {first['check']}"
+        raise MarketDataError(f"`{name}`{row}: {first['column']} {problem}.") from error
 
 
 def _whose(table: pd.DataFrame, row: int) -> str:

@@ -157,6 +157,12 @@ def test_text_without_a_zone_is_refused(published_at: object, says: str) -> None
         check_market(market(news=news))
 
 
+def test_text_without_a_time_names_its_row() -> None:
+    news = pd.DataFrame({"published_at": ["2019-10-02 15:00+00:00", ""], "ticker": ["A", "B"], "text": ["x", "y"]})
+    with pytest.raises(MarketDataError, match=r"`news` row 1 \(B\): published_at is empty; fill it in or remove the row"):
+        check_market(market(news=news))
+
+
 def test_checking_changes_nothing_of_its_input() -> None:
     raw = market(prices().assign(colour="red"))
     before = raw.prices.copy()

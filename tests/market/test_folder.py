@@ -121,7 +121,7 @@ def test_missing_and_broken_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match=r"prices\.csv cannot be read"):
         load_folder(tmp_path)
     (tmp_path / "prices.csv").write_bytes(b"date,ticker,close\n2020-01-02,\xff\xfe,1\n")
-    with pytest.raises(MarketDataError, match=r"prices\.csv cannot be read"):
+    with pytest.raises(MarketDataError, match=r"prices\.csv is not UTF-8: line 2 has the byte 0xff"):
         load_folder(tmp_path)
 
 
@@ -129,6 +129,22 @@ def test_two_files_for_one_table_are_refused(tmp_path: Path) -> None:
     prices().to_parquet(folder(tmp_path) / "prices.parquet")
     with pytest.raises(MarketDataError, match="both"):
         load_folder(tmp_path)
+
+
+def test_a_table_in_a_form_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
+    path = folder(tmp_path / "mine")
+    (path / "news.jsonl").write_text("{}\n", encoding="utf-8")
+    with pytest.raises(MarketDataError, match=r"news\.jsonl is not read.*glassbox data import .*news\.jsonl --what text"):
+        load_folder(path)
+    pd.DataFrame({"published_at": ["2015-01-02"], "ticker": ["A"], "text": ["words"]}).to_csv(path / "news.csv", index=False)
+    assert len(load_folder(path).tables()["news"]) == 1  # made of the other, which may stay
+
+
+def test_a_file_of_another_encoding_names_the_line(tmp_path: Path) -> None:
+    path = folder(tmp_path / "mine")
+    (path / "news.csv").write_bytes("published_at,ticker,text\n2015-01-02,A,plain\n2015-01-05,A,it’s\n".encode("cp1252"))
+    with pytest.raises(MarketDataError, match=r"news\.csv is not UTF-8: line 3 has the byte 0x92"):
+        load_folder(path)
 
 
 def test_textual_prices_in_csv_name_the_row(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ _KEYS = (
     "name", "calendar", "currency", "price_basis", "benchmark", "licence", "card", "start", "end", "files", "known_at",
 )  # fmt: skip
 _CLOCKED = ("prices", "news", "macro", "listings")
+_UNREAD = (".jsonl", ".ndjson", ".json", ".tsv", ".xlsx", ".feather", ".gz", ".zip")  # tables, but of another form
 
 
 def load_folder(folder: Path | str) -> RawMarket:
@@ -149,7 +150,17 @@ def _paths(folder: Path, files: Mapping[str, object]) -> dict[str, Path]:
             )
         if here:
             found[name] = here[0]
+        else:
+            _refuse_unread(folder, name)
     return found
+
+
+def _refuse_unread(folder: Path, name: str) -> None:
+    """A table in a form that is not read would be missed without a word."""
+    for path in sorted(folder.glob(f"{name}.*")):
+        if path.is_file() and path.suffix in _UNREAD:
+            remedy = f"Import it: glassbox data import {path} --what text" if name == "news" else "Convert it"
+            raise MarketDataError(f"{path} is not read: a market folder holds .parquet or .csv. {remedy}, or move it away.")
 
 
 def read_table(name: str, path: Path) -> pd.DataFrame:
@@ -159,10 +170,23 @@ def read_table(name: str, path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         if path.suffix == ".csv":
             return _read_csv(name, path)
+    except UnicodeDecodeError as error:
+        raise MarketDataError(f"{path} is not UTF-8{_first_bad_line(path)}. Save it as UTF-8.") from error
     except (OSError, ValueError, pd.errors.ParserError) as error:  # pyarrow's errors are ValueErrors and OSErrors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MarketDataError(f"{path} cannot be read: {reason}") from error
     raise MarketDataError(f"{path}: only .parquet and .csv files are read.")
+
+
+def _first_bad_line(path: Path) -> str:
+    """Pandas tells the place within a cell only."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return f": line {number} has the byte 0x{line[error.start]:02x}"
+    return ""
 
 
 def _read_csv(name: str, path: Path) -> pd.DataFrame:
