@@ -218,6 +218,6 @@ def _days(column: pd.Series) -> AnyArray:
 
 
 def _with(raw: RawMarket, changed: dict[str, pd.DataFrame]) -> RawMarket:
-    """A side table without a row left is as good as absent."""
-    kept = {name: table.reset_index(drop=True) if len(table) else None for name, table in changed.items()}
+    """A table without a row left stays, empty: that the market has such a table does not depend on the future."""
+    kept = {name: table.reset_index(drop=True) for name, table in changed.items()}
     return dataclasses.replace(raw, **kept, truth=None)  # type: ignore[arg-type]

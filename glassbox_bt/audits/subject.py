@@ -104,7 +104,7 @@ def subject_of(run: Path, *, unfinished: bool = False) -> Subject:
     rule, delist_return = plan.market.universe, plan.market.delist_return
     return Subject(
         raw=raw,
-        build=lambda tables: build_store(tables, rule, delist_return=delist_return),
+        build=lambda tables: build_store(tables, rule, delist_return=delist_return, complete=False),
         walks=tuple(walks),
         strategies=load_strategies(plan),
         seed=plan.seed,

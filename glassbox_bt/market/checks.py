@@ -40,8 +40,10 @@ class Checked:
     flags: dict[str, object]
 
 
-def check_market(raw: RawMarket) -> Checked:
+def check_market(raw: RawMarket, *, complete: bool = True) -> Checked:
     """Check everything that can be checked without a calendar of sessions.
+
+    Without ``complete`` it is a market as it once was on record: a side table may name nobody who has prices yet.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def check_market(raw: RawMarket) -> Checked:
     flags.update(_bar_flags(prices))
     if "ticker_map" in tables:
         tables = {name: _renamed(name, table, tables["ticker_map"]) for name, table in tables.items()}
-    flags["names_without_prices"] = _text_names(tables, raw.meta.calendar) | _side_names(tables)
+    flags["names_without_prices"] = _text_names(tables, raw.meta.calendar, complete) | _side_names(tables, complete)
     return Checked(replace(raw, **tables), flags)  # type: ignore[arg-type]
 
 
@@ -140,7 +142,7 @@ def _renamed(name: str, table: pd.DataFrame, mapping: pd.DataFrame) -> pd.DataFr
     return table.assign(ticker=renamed)
 
 
-def _text_names(tables: dict[str, pd.DataFrame], calendar: str) -> dict[str, object]:
+def _text_names(tables: dict[str, pd.DataFrame], calendar: str, complete: bool) -> dict[str, object]:
     """Says in ``tables["news"]`` whom each text is about; returns the names and issuers that have no prices (R8)."""
     if "news" not in tables:
         return {}
@@ -151,12 +153,12 @@ def _text_names(tables: dict[str, pd.DataFrame], calendar: str) -> dict[str, obj
     match = tables["news"]["match"]
     named = match != Match.MARKET_WIDE
     missing = sorted(stated[match == Match.UNMAPPED].unique())
-    if named.any() and not (match == Match.NAME).any():
+    if complete and named.any() and not (match == Match.NAME).any():
         raise MarketDataError(_none_priced("news", missing or sorted(stated[named].unique())))
     return {"news": {"count": len(missing), "first": missing[:5]}} if missing else {}
 
 
-def _side_names(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
+def _side_names(tables: dict[str, pd.DataFrame], complete: bool) -> dict[str, object]:
     """Names of each side table that have no prices: how many, and the first few (R8)."""
     priced = set(tables["prices"]["ticker"].unique())
     found: dict[str, object] = {}
@@ -165,7 +167,7 @@ def _side_names(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
             continue
         names = {str(ticker) for ticker in tables[table]["ticker"].unique()} - {""}
         missing = sorted(names - priced)
-        if names and len(missing) == len(names):
+        if complete and names and len(missing) == len(names):
             raise MarketDataError(_none_priced(table, missing))
         if missing:
             found[table] = {"count": len(missing), "first": missing[:5]}

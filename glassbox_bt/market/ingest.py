@@ -47,6 +47,8 @@ def build_store(
     rule: UniverseRule | None = None,
     features: Features | None = None,
     delist_return: float = -0.30,
+    *,
+    complete: bool = True,
 ) -> MarketStore:
     """Build the store of one market.
 
@@ -60,6 +62,8 @@ def build_store(
         Name to function of the session columns; by default `glassbox_bt.market.features.FEATURES`.
     delist_return : float, default=-0.30
         Return at which a name without a listing record is booked out, a fraction in [-1, 0] (R9).
+    complete : bool, default=True
+        False for a market as it once was on record; see `check_market`.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def build_store(
     if not -1.0 <= delist_return <= 0.0:
         raise MarketDataError(f"`delist_return` must lie in [-1, 0], got {delist_return}.")
     rule = rule or UniverseRule()
-    checked = check_market(raw)
+    checked = check_market(raw, complete=complete)
     market, flags = checked.raw, dict(checked.flags)
     days = market.prices["date"].to_numpy().astype("datetime64[D]")
     past = sessions(market.meta.calendar, days.min() - _LOOK_BACK, days.max())

@@ -191,11 +191,24 @@ def test_text_about_a_name_that_comes_later_is_no_fault_and_text_that_is_known_t
     assert failed <= {"record text"}
 
 
-def test_a_side_table_without_a_row_left_is_absent() -> None:
-    raw = everything()
-    assert raw.news is not None
-    late = replace(raw, news=raw.news.iloc[-5:].reset_index(drop=True))
-    assert Perturber.of(late).truncated(cut_at(60)).news is None
+@pytest.mark.parametrize("first", ["known later", "nobody who has prices"])
+@pytest.mark.parametrize("table", ["news", "listings", "sectors"])
+def test_a_table_that_says_nothing_of_use_before_the_cut_is_no_fault(table: str, first: str) -> None:
+    def store(tables: RawMarket) -> MarketStore:
+        return build_store(tables, UniverseRule(**EAGER), complete=False)
+
+    raw, cut = everything(), cut_at(60)
+    rows = raw.tables()[table]
+    early = len(rows) - 1 - int((Perturber.of(raw).known_at[table] > cut.moment).sum())
+    late = rows.iloc[early + 1 :]
+    begins = late if first == "known later" else pd.concat([rows.iloc[[early]].assign(ticker="X"), late])
+    raw = replace(raw, **{table: begins.reset_index(drop=True)})  # type: ignore[arg-type]
+    clean, perturbed = build_store(raw, UniverseRule(**EAGER)), Perturber.of(raw)
+    truncated = perturbed.truncated(cut)
+    assert len(truncated.tables()[table]) == (first != "known later")
+    for how, other in (("truncated", truncated), ("poisoned", perturbed.poisoned(cut, 1))):
+        checks = list(market_checks(Twin(clean, store(other), 60, how)))
+        assert [check for check in checks if not check.passed] == []
 
 
 def test_the_calendar_reaches_a_cut_without_bars() -> None:
