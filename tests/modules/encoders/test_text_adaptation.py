@@ -58,8 +58,8 @@ def candidate(store: MarketStore, module: TextEncoder, tmp_path_factory: pytest.
         return fit(store, module)
 
 
-def test_the_loss_on_later_text_ends_below_where_it_began(candidate: Candidate) -> None:
-    """D-FIN-04: the head is fresh, so the start is recorded and the plateau of a head that cannot read must be left."""
+def test_d_fin_04_the_loss_on_later_text_ends_below_where_it_began(candidate: Candidate) -> None:
+    """The head is fresh, so the start is recorded and the plateau of a head that cannot read must be left."""
     told = candidate.summary
     assert told["mlm_loss"] < min(told["mlm_loss_initial"], told["mlm_loss_by_frequency"])  # type: ignore[type-var]
     assert told["mlm_n_texts"] > told["mlm_n_holdout_texts"] > 0  # type: ignore[operator]
@@ -67,8 +67,8 @@ def test_the_loss_on_later_text_ends_below_where_it_began(candidate: Candidate) 
     assert told["adapted"] is True
 
 
-def test_a_model_that_did_not_leave_the_plateau_is_refused(store: MarketStore, module: TextEncoder) -> None:
-    """D-FIN-04, planted: a learning rate at which nothing is learned."""
+def test_d_fin_04_a_model_that_did_not_leave_the_plateau_is_refused(store: MarketStore, module: TextEncoder) -> None:
+    """The fault: a learning rate at which nothing is learned."""
     with pytest.raises(TrainingError, match="no better than it was"):
         fit(store, dataclasses.replace(module, learning_rate=1e-9, epochs=1))
     good = {"mlm_loss_initial": 9.0, "mlm_loss_by_frequency": 6.0, "mlm_loss": 5.0}
@@ -112,7 +112,7 @@ def test_a_resumed_adaptation_has_the_same_weights(
         np.testing.assert_array_equal(resumed.fitted.state().arrays[name], values)
 
 
-def test_a_checkpoint_of_another_chunk_is_refused(store: MarketStore, module: TextEncoder, tmp_path: Path) -> None:
+def test_d_fin_02_a_checkpoint_of_another_chunk_is_refused(store: MarketStore, module: TextEncoder, tmp_path: Path) -> None:
     ctx = dataclasses.replace(CONTEXT, checkpoints=tmp_path)
     fit(store, module, ctx)
     with pytest.raises(TrainingError, match="checkpoint of another fit"):
