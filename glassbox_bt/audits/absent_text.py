@@ -4,7 +4,8 @@ Rows are names and days of test for which fusion says that no text is available.
 
 1. The branch is silenced (sentiment, news and the qualitative analyst): learned action, signal, risk and multiplier, and the
    barrier's action and size for the weight that was held, stay within 1e-6. The encoder stays: the market's regime may read
-   it, which is no text about the name.
+   it, which hears the text of the whole market and is no text about the name. With the encoder silenced too the rows are
+   counted whose action or size changes: a note where another module than the branch reads the encoder, else a failure.
 2. Every weight of fusion by which text speaks is moved at random, in the network and in the anchors: of the fit as it
    stands, and with every residual speaking, those of a network drawn at random where none earned its place. The same must
    stay. It counts only where the move is felt on rows with text.
@@ -12,7 +13,8 @@ Rows are names and days of test for which fusion says that no text is available.
 4. The formula's fused risk there is not above the quantitative risk: 0.5 means unknown. The learned risk is no formula; that
    absent text has no part in it is 1 and 2.
 
-Exact equality is told in the metrics, as the largest difference.
+Exact equality is told in the metrics, as the largest difference; beside it how many of the rows are held or bought at all,
+for action and size of a name that nobody holds or wants put nothing to the test.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ __all__ = [
 
 QUESTION = "Does text leave alone the names that have none?"
 BRANCH = ("sentiment", "news", "qualitative")
+ENCODER = "text_encoder"
 SAME, WEIGHT = 1e-6, 0.05
 ANCHORED_TEXT = (3, 4)  # places of the text score and risk among the inputs of fusion's anchors
 N_ANCHOR_INPUTS, N_RESIDUALS = 5, 9
@@ -120,6 +123,9 @@ def walk_checks(plan: Plan, walk: Walk, held: FloatArray, seed: int) -> tuple[li
     quiet = stand_of(plan, silenced(plan, fitter), held)
     found, metrics = _compared(walk, "text silenced", base, quiet, mute)
     checks += found
+    for found, told in (_put_to_the_test(walk, base, held, mute), _without_encoder(plan, walk, base, held, mute)):
+        checks += found
+        metrics += told
     for what, pair in _moved_pairs(walk, seed):
         if pair is None:
             checks.append(not_asked(what, "fusion", "all", "the closed formula has no weights", walk.number))
@@ -144,10 +150,48 @@ def stand_of(plan: Plan, fitter: ChunkFitter, held: FloatArray) -> Stand:
     return Stand({name: np.asarray(answers.outputs[name]) for name in LEARNED}, evaluate(inputs, plan.rules))
 
 
-def silenced(plan: Plan, fitter: ChunkFitter) -> ChunkFitter:
+def silenced(plan: Plan, fitter: ChunkFitter, names: tuple[str, ...] = BRANCH) -> ChunkFitter:
     """The walk as it answers with its branch of text silent; nothing is fitted."""
-    quiet = {name: "silent" for name in BRANCH if name in fitter.stack}
+    quiet = {name: "silent" for name in names if name in fitter.stack}
     return answered_again(fitter, plan, dataclasses.replace(plan, stand_ins=quiet))[0]  # type: ignore[arg-type]
+
+
+def _put_to_the_test(walk: Walk, base: Stand, held: FloatArray, mute: BoolArray) -> tuple[list[Check], list[Metric]]:
+    """Whether any row without text is held or bought, so that its action and size could have changed."""
+    n = int(((held != 0.0) | (np.nan_to_num(base.values("target_weight")) != 0.0))[mute].sum())
+    name, n_rows = "rows without text that are held or bought", int(mute.sum())
+    detail = "" if n else f"0 of {n_rows} rows without text are held or bought: action and size were not put to the test"
+    check = Check(name, "decisions", "target_weight", walk.number, "", bool(n), detail, "test", hard=False)
+    told = Metric(name, "decisions", walk.number, "test", float(n), f"of {n_rows}, at least 1", check.verdict)
+    return [check], [told]
+
+
+def _without_encoder(
+    plan: Plan, walk: Walk, base: Stand, held: FloatArray, mute: BoolArray
+) -> tuple[list[Check], list[Metric]]:
+    """The branch and its encoder silenced; what then differs comes through the other modules that read the encoder."""
+    fitter, what = walk.fitter, "text and its encoder silenced"
+    if ENCODER not in fitter.answers:
+        return [not_asked(what, "fusion", "all", "the encoder is silent in the plan", walk.number)], []
+    quiet = stand_of(plan, silenced(plan, fitter, (ENCODER, *BRANCH)), held)
+    apart = {name: _apart(base, quiet, name, mute) for name in (*LEARNED, *DECIDED)}
+    largest = float(np.nan_to_num([apart[name] for name in LEARNED], nan=np.inf).max())
+    n = int(np.any([~(apart[name] <= SAME) for name in DECIDED], axis=0).sum())
+    ways = [
+        name
+        for name in fitter.answers
+        if name not in BRANCH and any(read.column.startswith(f"{ENCODER}.") for read in fitter.stack[name].reads)
+    ]
+    through = f"all of it comes through {' and '.join(ways)}, which hears the text of the whole market"
+    detail = f"{n} of {int(mute.sum())} rows change their final action or size, fusion's numbers by at most {largest:.3g}: "
+    passed, hard = n == 0 and largest <= SAME, not ways
+    told = "" if passed else detail + (through if ways else "no module but the branch reads the encoder")
+    check = Check(what, "fusion", "all", walk.number, "", passed, told, "test", hard)
+    changed = Metric(
+        f"rows that change action or size, {what}", "decisions", walk.number, "test", float(n), "0", check.verdict
+    )
+    size = dataclasses.replace(_metric(walk, f"largest difference, {what}", largest, SAME), verdict=check.verdict)
+    return [check], [changed, size]
 
 
 def _with_fusion(fitter: ChunkFitter, fitted: FittedFusion) -> ChunkFitter:
@@ -204,8 +248,7 @@ def _compared(walk: Walk, what: str, one: Stand, two: Stand, rows: BoolArray) ->
     dates, tickers = walk.fitter.store.dates, walk.fitter.store.tickers
     day, asset = np.nonzero(rows)
     for name in (*LEARNED, *DECIDED):
-        before, after = one.values(name)[rows], two.values(name)[rows]
-        apart = np.where((before == after) | (np.isnan(before) & np.isnan(after)), 0.0, np.abs(before - after))
+        before, after, apart = one.values(name)[rows], two.values(name)[rows], _apart(one, two, name, rows)
         far = np.flatnonzero(~(apart <= SAME))
         detail = ""
         if len(far):
@@ -216,6 +259,12 @@ def _compared(walk: Walk, what: str, one: Stand, two: Stand, rows: BoolArray) ->
         module = "fusion" if name in LEARNED else "decisions"
         checks.append(Check(what, module, name, walk.number, "", not len(far), detail, "test"))
     return checks, [_metric(walk, f"largest difference, {what}", largest, SAME)]
+
+
+def _apart(one: Stand, two: Stand, name: str, rows: BoolArray) -> FloatArray:
+    """Absolute differences of one value, (n_rows,); two that are missing are the same."""
+    before, after = one.values(name)[rows], two.values(name)[rows]
+    return np.where((before == after) | (np.isnan(before) & np.isnan(after)), 0.0, np.abs(before - after))
 
 
 def _metric(walk: Walk, name: str, value: float, most: float) -> Metric:

@@ -7,6 +7,7 @@
 4. The frozen fit in ``models/`` has the bytes of the artefact that answered the test days.
 5. Every place that an approved order names as its evidence is in the run folder.
 6. What the table of a module that answers documents says of a document is what the market's own table of text says.
+7. Every row of test of the branch of text names the engine, its digest and its knowledge cut-off that the fits name.
 
 That no input was known later than its decision is asked by the look-ahead audit, which makes the inputs again.
 """
@@ -29,10 +30,12 @@ from glassbox_bt.audits.subject import FITS
 from glassbox_bt.audits.text_rows import COPIED, owed, row_keys
 from glassbox_bt.runs.artefacts import digest_json
 from glassbox_bt.runs.manifest import file_digest
+from glassbox_bt.walkforward.tables import FED_BY, engine_behind
 
 __all__ = ["QUESTION", "audit_provenance"]
 
 QUESTION = "Does every explanation lead back to the artefact and the fit that made it?"
+ENGINE = ("engine", "engine_digest", "knowledge_cutoff")
 
 
 def audit_provenance(case: Case, settings: AuditSettings, progress: Progress) -> AuditResult:  # noqa: ARG001
@@ -67,6 +70,8 @@ def _record(case: Case, record: Mapping[str, Any]) -> Iterator[Check]:
         if split in SPLITS:
             yield here.fault("table", "rows", _table_fault(case, here, parts))
             yield from _beside(case, here, parts)
+        if split == "test" and where.module in ("text_encoder", *FED_BY) and not case.plan.stand_ins:
+            yield from _engine(case, here)
     yield where.fault("frozen fit", "bytes", _frozen_fault(case, record))
 
 
@@ -113,6 +118,28 @@ def _beside(case: Case, where: Where, parts: list[Path]) -> Iterator[Check]:
     kept = next((one for one in case.events((where.split,)) if one.chunk == where.chunk), None)
     if where.module == "qualitative" and (kept is not None or any(one.is_file() for one in events)):
         yield where.fault("table", "events", _same_fault(kept, events))
+
+
+def _engine(case: Case, where: Where) -> Iterator[Check]:
+    """The engine in the rows of test, in the table and in that of documents, against what the frozen fits name."""
+    named = engine_behind(where.module, {name: _named(case, name, where.chunk) for name in ("text_encoder", *FED_BY)})
+    tables = [case.part(where.module, where.chunk, where.split)]
+    if where.module == "qualitative":
+        tables += [one for one in case.events((where.split,)) if one.chunk == where.chunk]
+    for part in tables:
+        if part is None or not part.path.is_file():
+            continue
+        rows = part.read([*part.key, *ENGINE])
+        for name in ENGINE:
+            wrong = rows[name].notna() if not named else rows[name] != named[name]
+            yield Where(part.module, where.chunk, where.split, rows).check("engine", name, wrong.to_numpy())
+
+
+def _named(case: Case, module: str, chunk: int | None) -> Mapping[str, Any]:
+    """What the fit that answered test names as its engine; nothing where it has none."""
+    path = case.folder / "models" / module / f"chunk{chunk}" / "frozen.json"
+    facts: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("provenance", {}) if path.is_file() else {}
+    return facts
 
 
 def _source(case: Case, part: Part) -> Iterator[Check]:

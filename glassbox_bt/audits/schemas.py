@@ -90,6 +90,7 @@ _LEARNED_VOLATILITY = (  # what a GARCH forecast under the same name does not ha
 )
 _SENTIMENT = (*("score", "score_raw", "anchor_raw", "class_index", "class", "confidence", "uncertainty", "magnitude"),)
 _RISKS = ("predicted_risk_relevance", "predicted_volatility_spike", "predicted_drawdown_risk")  # of a document
+_ENGINE = "engine?:s engine_digest?:s knowledge_cutoff?:s knowledge?:s"  # that read the text; none where a fit abstains
 _DAILY = "event_count:i sentiment_event_count:i news_event_count:i chunk_count:i"
 _INFLUENCERS = tuple(f"top_influencer_{rank}" for rank in range(1, 11))
 _INFLUENCES = tuple(f"influence_{rank}" for rank in range(1, 11))
@@ -101,13 +102,13 @@ TOGETHER: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 )
 MODULES: Mapping[str, TableSchema] = MappingProxyType(
     {
-        # A fit that abstains has no mood, and no engine that read.
-        "text_encoder": _of_text("polarity?:f has_polarity?:f engine?:s engine_digest?:s knowledge_cutoff?:s knowledge?:s"),
+        # A fit that abstains has no mood.
+        "text_encoder": _of_text(f"polarity?:f has_polarity?:f {_ENGINE}"),
         "sentiment": _of_text(
             " ".join(f"predicted_sentiment_{name}:f" for name in _SENTIMENT)
             + " sentiment_prob_negative:f sentiment_prob_neutral:f sentiment_prob_positive:f "
             + " ".join(f"sentiment_effect_{name}:f" for name in ("wording", "polarity", "facts", "network"))
-            + " engine?:s engine_digest?:s knowledge_cutoff?:s knowledge?:s"  # where it was taught by labelled sentences
+            + f" {_ENGINE}"
         ),
         "news": _of_text(
             " ".join(f"{name}:f" for name in ("predicted_news_event_impact", "predicted_news_importance", *_RISKS))
@@ -116,7 +117,7 @@ MODULES: Mapping[str, TableSchema] = MappingProxyType(
             + " predicted_news_impact_anchor_raw:f "
             + " ".join(f"news_effect_{name}:f" for name in ("wording", "polarity", "facts", "network"))
             + " news_chunk_count:i news_word_count:i network_speaks:f attention_mean:f attention_max_head:f "
-            "attention_head_1:f attention_head_2:f attention_head_3:f attention_head_4:f"
+            f"attention_head_1:f attention_head_2:f attention_head_3:f attention_head_4:f {_ENGINE}"
         ),
         "qualitative": _module(
             f"{_DAILY} qualitative_score:f qualitative_score_raw:f qualitative_score_standing:f "
@@ -126,7 +127,7 @@ MODULES: Mapping[str, TableSchema] = MappingProxyType(
             "mean_news_importance:f dominant_qualitative_driver:s "
             + " ".join(f"{part}_contribution:f" for part in ("sentiment", "news", "amount", "base", "network"))
             + " qualitative_rule_score:f qualitative_rule_risk_score:f qualitative_rule_confidence:f "
-            "qualitative_rule_recommendation:s"
+            f"qualitative_rule_recommendation:s {_ENGINE}"
         ),
         "temporal_encoder": _module("embedding:v attention:v reconstruction_error:f"),
         "technical": _module(
@@ -223,7 +224,7 @@ EVENT_COLUMNS = TableSchema.of(  # beside the qualitative analyst's own table: i
     "sentiment_magnitude:f sentiment_event_present:b news_event_impact:f news_importance:f risk_relevance:f "
     "volatility_spike:f drawdown_risk:f news_uncertainty:f news_event_present:b has_both_sources:b "
     "sentiment_direction_score:f news_direction_score:f qualitative_score:f qualitative_risk_score:f "
-    "qualitative_confidence:f qualitative_recommendation:s dominant_qualitative_driver:s xai_summary:s"
+    f"qualitative_confidence:f qualitative_recommendation:s dominant_qualitative_driver:s xai_summary:s {_ENGINE}"
 )
 APPROVED = TableSchema.of(
     "approved:s approved_action:s approved_fraction:f requested_fraction:f current_fraction:f order_fraction:f "

@@ -33,6 +33,7 @@ from glassbox_bt.evaluation.tail_contests import tail_contest_rows
 from glassbox_bt.evaluation.text_contests import text_contest_rows
 from glassbox_bt.evaluation.text_controls import text_control_rows, word_list_scores
 from glassbox_bt.evaluation.text_coverage import text_coverage
+from glassbox_bt.evaluation.text_readers import text_reader_rows, trailing_volatility
 from glassbox_bt.evaluation.var_backtests import (
     exceedance_rows,
     tail_backtests,
@@ -89,6 +90,12 @@ def statistics_of(run: Path, manifest: Mapping[str, Any]) -> Statistics:
         "text_controls": text_control_rows(run, outcomes, settings.level, lambda: word_list_scores(run, manifest)),
         "text_coverage": text_coverage(run, manifest),
         "text_contests": text_contest_rows(run, outcomes, settings.level),
+        "text_readers": text_reader_rows(
+            run,
+            {"val": outcomes_of(run, "val"), "test": outcomes},
+            lambda: word_list_scores(run, manifest),
+            lambda: trailing_volatility(run, manifest),
+        ),
     }
     ready: dict[str, Any] = plain(keys)
     return Statistics(ready, ablation_table(ablations, books) if books.variants else None)

@@ -42,7 +42,7 @@ from glassbox_bt.walkforward.chunks import N_BLOCKS, ChunkDays, chunk_days
 from glassbox_bt.walkforward.fits import digests, identity, is_silence, load_fitted, save_candidate, save_fitted, save_others
 from glassbox_bt.walkforward.selection import chooses, decided, decides, fit_variant, save_decided
 from glassbox_bt.walkforward.stood_in import STOOD_IN_TEXT, refuse_unknown_columns, stood_in
-from glassbox_bt.walkforward.tables import answers_table, tables_of, write_table
+from glassbox_bt.walkforward.tables import answers_table, engine_behind, tables_of, write_table
 from glassbox_bt.walkforward.text_answers import TEXT_MODULES, Said, laid_out, silent
 from glassbox_bt.walkforward.text_edits import with_text
 
@@ -413,6 +413,9 @@ class ChunkFitter:
         assets = self.store.assets_until(self.days.first, self.reach(module.name, days))
         key = {"fit": fit.digest, **identity(module), "split": split, "through": through, "inputs": digests(span)}
         key["table"] = code_digest("glassbox_bt.walkforward.tables")
+        engine = self._engine(module.name, fitted, days)
+        if engine:  # of a fit below, which is no part of this one's key
+            key["engine"] = engine
         if span.documents is not None:
             key["rows"] = digest_array(span.documents.rows)  # handles, no inputs, but the answers hold them
 
@@ -420,10 +423,16 @@ class ChunkFitter:
             answers = fitted.predict_many(span)
             save_part(folder, Part(answers, assets, through, days))
             if split != "lead":
-                for name, table in tables_of(module, fitted, span, answers, self.store).items():
+                for name, table in tables_of(module, fitted, span, answers, self.store, engine).items():
                     write_table(folder / f"{name}.parquet", table)
 
         return self.artefacts.get_or_make("answers", key, make)
+
+    def _engine(self, name: str, fitted: FittedModule, days: IntArray) -> dict[str, str]:
+        """The text engine behind the module's rows of these days."""
+        late = days[0] > self.days.val[-1]
+        fits = {**self.fitted, **({} if late else self.before), name: fitted}
+        return engine_behind(name, {one: getattr(fit, "provenance", {}) for one, fit in fits.items()})
 
     def reach(self, name: str, days: IntArray) -> int:
         """Last session on which a module above reads the module's answers to ``days``."""

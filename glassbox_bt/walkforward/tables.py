@@ -18,7 +18,7 @@ from glassbox_bt.modules.names import names_of
 from glassbox_bt.runs.artefacts import write_whole
 from glassbox_bt.types import Answers, AnyArray, Reason, StrArray
 
-__all__ = ["EXTRA_TABLES", "answers_table", "join_tables", "tables_of", "write_table"]
+__all__ = ["EXTRA_TABLES", "FED_BY", "answers_table", "engine_behind", "join_tables", "tables_of", "write_table"]
 
 EXTRA_TABLES = ("events",)  # beside a module's own: `<name>_table(span, answers)` of its fit
 PROVENANCE = (
@@ -33,22 +33,49 @@ PROVENANCE = (
     "has_time",
 )
 
+FED_BY = {  # whose engines read the text that reached a module's rows; sentiment has one where labelled sentences taught it
+    "sentiment": ("text_encoder",),
+    "news": ("text_encoder",),
+    "qualitative": ("text_encoder", "sentiment"),
+}
+LATEST = {"unknown": "9999", "none": ""}  # knowledge cut-offs that are no day, in the order of days
+
 ALIASES = {"slippage_estimate_frac": "slippage_estimate_pct"}  # upstream's name for the same fraction (D-LIQ-04)
 FORBIDDEN = re.compile(r"^(target|true|future|forward|label|excess)_")
 
 
+def engine_behind(module: str, provenance: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The engine that read the text behind a module's rows, its digest and knowledge cut-off; nothing where none did.
+
+    Parameters
+    ----------
+    provenance : Mapping[str, Mapping[str, Any]]
+        By module, what its fit names; empty where that has no engine of its own. A module whose own is empty names those of
+        the modules that fed it. Two are named with `` | `` between, and the later knowledge counts (unknown is the latest).
+    """
+    own = provenance.get(module, {})
+    fed = [own] if own else [provenance.get(name, {}) for name in FED_BY.get(module, ())]
+    told = {str(one["digest"]): one for one in fed if one}
+    if not told:
+        return {}
+    cutoffs = [str(one["knowledge_cutoff"]) for one in told.values()]
+    return {
+        "engine": " | ".join(str(one["engine"]) for one in told.values()),
+        "engine_digest": " | ".join(told),
+        "knowledge_cutoff": max(cutoffs, key=lambda cutoff: LATEST.get(cutoff, cutoff)),
+    }
+
+
 def tables_of(
-    module: Module, fitted: FittedModule, span: Span, answers: Answers, store: MarketStore
+    module: Module, fitted: FittedModule, span: Span, answers: Answers, store: MarketStore, engine: Mapping[str, str]
 ) -> dict[str, pd.DataFrame]:
-    """``table``, the module's answers, and whatever its fit tells beside them, ``table.<name>``."""
-    table = answers_table(module, span, answers, fitted.explain(span, answers), store)
-    provenance: Mapping[str, Any] = getattr(fitted, "provenance", {})
-    tables = {"table": _stamped(table, provenance) if answers.rows is not None and provenance else table}
+    """``table``, the module's answers, and whatever its fit tells beside them, ``table.<name>``; ``engine`` in every row."""
+    tables = {"table": answers_table(module, span, answers, fitted.explain(span, answers), store)}
     for name in EXTRA_TABLES:
         tell = getattr(fitted, f"{name}_table", None)
         if tell is not None:
             tables[f"table.{name}"] = tell(span, answers)
-    return tables
+    return {name: _stamped(table, engine) if engine else table for name, table in tables.items()}
 
 
 def answers_table(module: Any, span: Span, answers: Answers, texts: StrArray, store: MarketStore) -> pd.DataFrame:
@@ -97,16 +124,15 @@ def _text_table(module: Any, answers: Answers, texts: StrArray, store: MarketSto
     return pd.DataFrame(table)
 
 
-def _stamped(table: pd.DataFrame, provenance: Mapping[str, Any]) -> pd.DataFrame:
+def _stamped(table: pd.DataFrame, engine: Mapping[str, str]) -> pd.DataFrame:
     """Names the engine in every row, and whether it may know what came after the row's day (D-FIN-01)."""
-    cutoff = str(provenance["knowledge_cutoff"])
-    if cutoff in ("none", "unknown"):
+    cutoff = engine["knowledge_cutoff"]
+    if cutoff in LATEST:
         stamp: Any = "clean" if cutoff == "none" else "unknown"
     else:
         later = table["date"].to_numpy().astype("datetime64[D]") <= np.datetime64(cutoff, "D")
         stamp = np.where(later, "knowledge_contaminated", "clean")
-    named = {"engine": provenance["engine"], "engine_digest": provenance["digest"], "knowledge_cutoff": cutoff}
-    return table.assign(**named, knowledge=stamp)
+    return table.assign(**engine, knowledge=stamp)
 
 
 def join_tables(paths: Sequence[Path], target: Path) -> None:

@@ -96,6 +96,15 @@ def test_a_model_with_other_bytes_is_named(planted: Planted, ask: Any) -> None:
     assert ("frozen fit", "fusion", "bytes") in found(ask("provenance", planted.run))
 
 
+@pytest.mark.parametrize("name", ["sentiment", "news", "qualitative", "qualitative_events"])
+def test_a_row_of_text_that_names_another_engine_is_named(planted_text: Planted, ask: Any, name: str) -> None:
+    module = name.removesuffix("_events")
+    table = f"modules/{module}/chunk1_test{name.removeprefix(module)}"
+    assert found(ask("provenance", planted_text.run)) == set()
+    planted_text.set(table, "engine", "another", rows=3)
+    assert ("engine", name, "engine") in found(ask("provenance", planted_text.run))
+
+
 def test_evidence_that_is_not_there_is_named(planted: Planted, ask: Any) -> None:
     planted.set("portfolio/approved", "evidence_links", "decisions.parquet|modules/tarot")
     result = ask("provenance", planted.run)

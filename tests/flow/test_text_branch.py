@@ -49,12 +49,18 @@ def test_every_module_of_the_branch_answers_test(made: tuple[Plan, Path]) -> Non
         assert table["xai_summary"].str.split().str.len().between(8, 60).all(), name
 
 
-def test_every_row_of_the_encoder_names_its_engine_and_its_source(made: tuple[Plan, Path]) -> None:
-    table = pd.read_parquet(made[1] / "modules" / "text_encoder" / "chunk1_test.parquet")
-    assert (table["engine"] == "hashed-words").all()
-    assert (table["knowledge"] == "clean").all()  # it learned from no text
-    assert table["engine_digest"].str.fullmatch("[0-9a-f]{64}").all()
-    assert table[["doc_id", "chunk_id", "source"]].ne("").all(axis=None)
+def test_every_row_of_the_branch_names_the_engine_that_read_and_documents_their_source(made: tuple[Plan, Path]) -> None:
+    fit = json.loads((made[1] / "models" / "text_encoder" / "chunk1" / "frozen.json").read_text())["provenance"]
+    for name in BRANCH:
+        for path in sorted((made[1] / "modules" / name).glob("*.parquet")):
+            table = pd.read_parquet(path)
+            assert (table["engine"] == "hashed-words").all(), path
+            assert (table["engine_digest"] == fit["digest"]).all(), path
+            assert (table["knowledge_cutoff"] == "none").all(), path
+            assert (table["knowledge"] == "clean").all(), path  # it learned from no text
+            assert name == "qualitative" or table[["doc_id", "chunk_id", "source"]].ne("").all(axis=None)
+    assert (made[1] / "modules" / "qualitative" / "chunk1_test_events.parquet").exists()
+    assert "engine" not in pd.read_parquet(made[1] / "modules" / "fusion" / "chunk1_test.parquet").columns
     manifest = json.loads((made[1] / "manifest.json").read_text())
     assert [one["engine"] for one in manifest["text_engines"]] == ["hashed-words"]
 
@@ -104,6 +110,16 @@ def test_what_text_adds_is_asked(made: tuple[Plan, Path]) -> None:
     metrics = json.loads((made[1] / "metrics.json").read_text())
     asked = {"as it came", "text_moved", "text_delayed", "word list"}
     assert {row["text"] for row in metrics["text_controls"]} == asked
+
+
+def test_the_readers_chances_are_scored_on_validation_and_on_test(made: tuple[Plan, Path]) -> None:
+    readers = json.loads((made[1] / "metrics.json").read_text())["text_readers"]
+    whos = {(row["split"], row["who"]) for row in readers["sentiment"]}
+    assert whos == {(split, who) for split in ("val", "test") for who in ("sentiment", "constant", "word list")}
+    heads = {(row["split"], row["head"]) for row in readers["news"]}
+    assert heads == {(split, head) for split in ("val", "test") for head in ("importance", "relevance", "spike", "drawdown")}
+    assert all(row["n_documents"] > 0 and not row["why"] for rows in readers.values() for row in rows)
+    assert json.loads((made[1] / "manifest.json").read_text())["test_label_reads"] == 1
 
 
 def test_the_layout_of_upstream_has_the_text_tables(made: tuple[Plan, Path], tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from glassbox_bt.reporting.sections.text_controls import controls_section
 from glassbox_bt.reporting.sections.text_coverage import coverage_sections
 from glassbox_bt.reporting.sections.text_examples import examples_sections
 from glassbox_bt.reporting.sections.text_names import FACTS, PARTS, absence_of_text, fit_of_encoder
+from glassbox_bt.reporting.sections.text_readers import readers_section
 
 __all__ = ["KEY", "TITLE", "engine_table", "knowledge_words", "qualitative", "text_summary"]
 
@@ -60,6 +61,7 @@ def qualitative(record: RunRecord) -> Section:
         controls_section(record),
         *coverage_sections(record),
         choice_section(record),
+        readers_section(record),
         weights_section(record),
         *examples_sections(record),
         facts,
@@ -134,7 +136,11 @@ def engine_table(record: RunRecord) -> Table:
         Column(prose("Train texts"), hint="distinct"),
     )
     rows = tuple(_engine_row(record, chunk) for chunk in record.chunks)
-    return Table("text-engine", prose("What read the text"), columns, rows)
+    note = prose(
+        "What is kept of a vector was found once per chunk on all its train texts, without any outcome: on train the "
+        "vectors are in sample, on validation and test they are not. Vectors of different fits are never mixed."
+    )
+    return Table("text-engine", prose("What read the text"), columns, rows, (note,))
 
 
 def _engine_row(record: RunRecord, chunk: int) -> Row:
