@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -216,7 +216,6 @@ def record(run: Path, results: Iterable[AuditResult]) -> Path:
 
 def headline(result: AuditResult) -> dict[str, Any]:
     """The audit's line in the summary."""
-    unasked = dict.fromkeys(f"{one.check}: {one.detail}" for one in result.checks if one.passed is None)
     return {
         "audit": result.name,
         "question": result.question,
@@ -227,10 +226,26 @@ def headline(result: AuditResult) -> dict[str, Any]:
         "n_checks": len(result.asked),
         "n_findings": len(result.findings),
         "findings": [asdict(finding) for finding in result.findings[:SHOWN]],
-        "not_asked": list(unasked),
+        "not_asked": _unasked(result.checks),
         "metrics": [asdict(metric) for metric in result.metrics],
         **result.facts,
     }
+
+
+def _unasked(checks: Iterable[Check]) -> list[str]:
+    """Each question that was not asked, with the reason and the chunks that this is said of, in words."""
+    chunks: dict[str, set[int]] = {}
+    for one in checks:
+        if one.passed is None:
+            chunks.setdefault(f"{one.check}: {one.detail}", set()).update(() if one.chunk is None else (one.chunk,))
+    return [f"in {_chunks(sorted(where))}, {said}" if where else said for said, where in chunks.items()]
+
+
+def _chunks(numbers: Sequence[int]) -> str:
+    """``chunk 1``, or ``chunks 1, 2 and 3``."""
+    if len(numbers) == 1:
+        return f"chunk {numbers[0]}"
+    return f"chunks {', '.join(str(one) for one in numbers[:-1])} and {numbers[-1]}"
 
 
 def contents(result: AuditResult) -> dict[str, Any]:

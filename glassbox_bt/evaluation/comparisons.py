@@ -3,6 +3,9 @@
 Both sides are resampled on the same test days, chunk by chunk and pooled. Only the pooled difference of the primary
 measure is a claim with a verdict; it is corrected by Holm within its family: the rivals, or the ablations of one set at
 one depth. The rest describes.
+
+An ablation whose book is the stack's own compared nothing: it is *not tested*, however often its decisions differ. It was
+asked all the same, so Holm counts it.
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from glassbox_bt.evaluation.books import POOLED, STACK, Books, Variant
 from glassbox_bt.evaluation.families import family_tests, holm
-from glassbox_bt.evaluation.intervals import Paired, paired
+from glassbox_bt.evaluation.intervals import COLUMNS, Paired, paired
 from glassbox_bt.evaluation.verdicts import NO_EFFECT, NOT_TESTED, claim, verdict_of
 from glassbox_bt.plan import StatisticsPlan, least_samples
 
@@ -87,7 +91,7 @@ def ablation_differences(books: Books) -> list[Difference]:
     for one in books.variants:
         if one.changed:
             families.setdefault(one.family, []).append(one.name)
-    return [difference for family, names in families.items() for difference in _family(books, family, names)]
+    return [_open_if_same(one, books) for family, names in families.items() for one in _family(books, family, names)]
 
 
 def rival_rows(differences: Sequence[Difference]) -> list[dict[str, Any]]:
@@ -175,6 +179,15 @@ def _differ(books: Books, family: str, name: str, span: int, measure: str) -> Di
         verdict=NOT_TESTED,
         n_sessions=found.n_sessions,
     )
+
+
+def _open_if_same(one: Difference, books: Books) -> Difference:
+    """The difference; no interval, test or verdict where the two books are the same row by row."""
+    pairs = zip(books.parts(STACK, one.chunk), books.parts(one.name, one.chunk), strict=True)
+    if not all(np.array_equal(stack[name], other[name]) for stack, other in pairs for name in COLUMNS):
+        return one
+    nan = math.nan
+    return replace(one, low=nan, high=nan, p_value=nan, p_holm=nan, smallest_detectable=nan, verdict=NOT_TESTED)
 
 
 def _judged(family: Sequence[Difference], books: Books) -> list[Difference]:

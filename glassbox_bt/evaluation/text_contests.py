@@ -3,6 +3,9 @@
 Answers to chunks are averaged over the chunks of a document, and these over the documents of a name and session, so that all
 are scored alike: by day, across
 names, with the intervals of `dayblocks`. Test days only.
+
+Where the closed formula answered in a learned reader's place there is no anchor behind the answer: such a chunk is marked
+``formula``, has no contest with the anchor, and is left out of the pooled one.
 """
 
 from __future__ import annotations
@@ -29,18 +32,27 @@ OF_CHUNKS = ("sentiment", "news")  # a row for each chunk of a document
 
 @dataclass(frozen=True, slots=True)
 class TextRival:
-    """A module's answer against something simpler that it also recorded."""
+    """A module's answer against something simpler that it also recorded.
+
+    Parameters
+    ----------
+    formula : str
+        The column that equals the answer where the closed formula answered in its place; empty where none can.
+    """
 
     module: str
     answer: str
     rival: str
     words: str
+    formula: str = ""
 
 
 RIVALS: tuple[TextRival, ...] = (
     TextRival("sentiment", "predicted_sentiment_score_raw", "predicted_sentiment_anchor_raw", "its anchor"),
     TextRival("news", "predicted_news_event_impact_raw", "predicted_news_impact_anchor_raw", "its anchor"),
-    TextRival("qualitative", "qualitative_score_raw", "qualitative_score_anchor_raw", "its anchor"),
+    TextRival(
+        "qualitative", "qualitative_score_raw", "qualitative_score_anchor_raw", "its anchor", "qualitative_rule_score"
+    ),
     TextRival("qualitative", "qualitative_score", "qualitative_rule_score", "the closed formula"),
 )
 
@@ -53,9 +65,19 @@ def text_contest_rows(run: Path, outcomes: Mapping[int, pd.DataFrame], level: fl
         there = {chunk: part for chunk, part in parts.items() if part is not None}
         if not there:
             continue
-        for chunk, days in ((POOLED, list(there.values())), *((chunk, [part]) for chunk, part in there.items())):
-            rows.append({"module": one.module, "rival": one.words, "chunk": chunk, **_contest(days, level)})
+        ruled = {chunk for chunk in there if _by_formula(run, one, chunk)}
+        asked = {chunk: part for chunk, part in there.items() if chunk not in ruled}
+        for chunk, days in ((POOLED, list(asked.values())), *((chunk, [part]) for chunk, part in there.items())):
+            is_formula = chunk in ruled or not asked
+            numbers = _contest([] if is_formula else days, level)
+            rows.append({"module": one.module, "rival": one.words, "chunk": chunk, **numbers, "formula": is_formula})
     return rows
+
+
+def _by_formula(run: Path, one: TextRival, chunk: int) -> bool:
+    """Whether the closed formula gave every answer of a chunk."""
+    given = said(run, one.module, [one.answer, one.formula], chunk) if one.formula else None
+    return given is not None and len(given) > 0 and bool((given[one.answer] == given[one.formula]).all())
 
 
 def _daily(run: Path, one: TextRival, chunk: int, came: pd.DataFrame) -> pd.DataFrame | None:

@@ -9,7 +9,8 @@ it, a signal's rank correlation than 0, a probability's Brier score than that of
 * ``refuted``: not supported, and the upper end of the interval lies below the smallest effect that would matter. An
   effect of that size would have shown in all but (1 − level) / 2 of samples.
 * ``underpowered``: neither. More test days could decide.
-* ``not tested``: the measure has no interval here (a book that never moved has no Sharpe ratio).
+* ``not tested``: the measure has no interval here (a book that never moved has no Sharpe ratio), or an ablation changed no
+  order, so that both books are the same.
 """
 
 from __future__ import annotations

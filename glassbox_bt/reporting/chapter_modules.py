@@ -26,7 +26,7 @@ from glassbox_bt.reporting.sections.ablations import ablations as ablations_of_p
 from glassbox_bt.reporting.sections.audits import audits as audits_of_page
 from glassbox_bt.reporting.sections.estimates import difference_style, interval, level, measure_style, primary
 from glassbox_bt.reporting.sections.learned import learned
-from glassbox_bt.reporting.sections.parts import part_of
+from glassbox_bt.reporting.sections.parts import part_of, same_books_note
 from glassbox_bt.reporting.sections.signals import signals
 
 __all__ = ["ablations", "audits", "forecasts"]
@@ -140,7 +140,8 @@ def _table(record: RunRecord, variants: tuple[Entry, ...]) -> Table:
         groups.append(RowGroup(tuple(_row(record, one) for one in mine), head))
     measure = record.claim("metrics.json#/settings/primary", "measure")
     caption = prose("The stack’s ", measure, " less that of the stack without a part, test days of all chunks")
-    return Table("ablations", caption, columns, tuple(groups), (mark_note(record),))
+    notes = (mark_note(record), *same_books_note(record, variants))
+    return Table("ablations", caption, columns, tuple(groups), notes)
 
 
 def _row(record: RunRecord, variant: Entry) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from glassbox_bt.errors import RunFolderError
-from glassbox_bt.reporting.record import EXAMPLES, RunRecord
+from glassbox_bt.reporting.record import EXAMPLES, POOLED, RunRecord
 from glassbox_bt.reporting.styles import Value
 
 __all__ = ["CLEAN", "CONTAMINATED", "OF_TEXT", "UNKNOWN", "cutoff_source"]
@@ -51,8 +51,18 @@ def _share_within(record: RunRecord, of: Arguments) -> Value:
     return sum(int(one.content["n"]) for one in early) / total if total else None
 
 
+def _without_weight(record: RunRecord, _: Arguments) -> Value:
+    """Name-days of test that fusion gave no weight of the branch: those of the coverage less those of the weights."""
+    n_cells, n_weighed = (
+        sum(int(one.content[name]) for one in record.entries(f"text_coverage/{rows}", chunk=POOLED))
+        for rows, name in (("parts", "n_name_days"), ("weights", "n_rows"))
+    )
+    return n_cells - n_weighed
+
+
 OF_TEXT: Mapping[str, Callable[[RunRecord, Arguments], Value]] = {
     "text_knowledge": _knowledge,
     "text_part": _part,
     "text_share_within": _share_within,
+    "text_without_weight": _without_weight,
 }

@@ -289,3 +289,18 @@ def test_what_was_not_asked_never_passes(checks: tuple[Check, ...], status: str)
     line = headline(result)
     assert line["n_checks"] == sum(one.passed is not None for one in checks)
     assert json.dumps(line, allow_nan=False)
+
+
+def test_what_was_not_asked_of_one_chunk_names_it() -> None:
+    """A reason that holds in one chunk reads as one of the whole run otherwise; one without a chunk is."""
+    unasked = [Check("a question", "news", "all", chunk, "", None, why) for chunk, why in ((3, "no text"), (1, "no text"))]
+    unasked += [
+        Check("a question", "news", "all", 2, "", None, "no fit"),
+        Check("weights", "news", "all", None, "", None, "-"),
+    ]
+    unasked += [Check("a question", "fusion", "all", 3, "", None, "no text"), check(True)]
+    assert headline(AuditResult("audit", tuple(unasked)))["not_asked"] == [
+        "in chunks 1 and 3, a question: no text",
+        "in chunk 2, a question: no fit",
+        "weights: -",
+    ]

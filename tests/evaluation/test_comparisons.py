@@ -143,11 +143,30 @@ def test_ablations_are_corrected_within_set_and_depth(books: Books) -> None:
     claims = {row["subject"]: row for row in ablation_claims(differences, books)}
     assert list(claims) == ["without_a", "without_b", "without_c", "without_d"]
     assert claims["without_a"]["verdict"] == "supported"
-    assert claims["without_b"]["verdict"] == "refuted"  # the very same trades
+    assert claims["without_b"]["verdict"] == "not tested"  # the very same trades compare nothing
     assert claims["without_c"]["verdict"] == "refuted"  # better without the part
     assert claims["without_d"]["verdict"] == "no effect on inputs"
     assert claims["without_a"]["p_holm"] == pytest.approx(min(1.0, 2.0 * claims["without_a"]["p_value"]))
     assert claims["without_c"]["p_holm"] == claims["without_c"]["p_value"]  # alone in its family
+
+
+def test_an_ablation_with_the_same_book_is_not_tested_and_takes_nothing_from_the_others(books: Books) -> None:
+    """Where decisions changed but no order did, there is no interval and no p-value, in no chunk and of no measure."""
+    differences = ablation_differences(books)
+    same = [one for one in differences if one.name == "without_b"]
+    assert len(same) == 2 * 3
+    for one in same:
+        assert (one.difference, one.verdict) == (0.0, "not tested")
+        assert np.isnan([one.low, one.high, one.p_value, one.p_holm, one.smallest_detectable]).all()
+    (claimed,) = [one for one in ablation_claims(differences, books) if one["subject"] == "without_b"]
+    assert math.isnan(claimed["high"]) and math.isnan(claimed["p_holm"])
+    one_cent = books.parts("without_b", 2)[0].assign(costs=lambda days: days["costs"] + 0.01)
+    other = replace(books, ablated={**books.ablated, "without_b": {**books.ablated["without_b"], 2: one_cent}})
+    tested = {(one.name, one.chunk): one for one in ablation_differences(other) if one.measure == "sharpe"}
+    assert tested["without_b", 0].verdict == "refuted"
+    assert math.isnan(tested["without_b", 1].high) and math.isfinite(tested["without_b", 2].high)
+    before = next(one for one in differences if (one.name, one.chunk, one.measure) == ("without_a", 0, "sharpe"))
+    assert tested["without_a", 0] == before  # counted by Holm either way
 
 
 def test_table_of_ablations(books: Books) -> None:
@@ -166,7 +185,7 @@ def test_table_of_ablations(books: Books) -> None:
     nothing = table[table["variant"] == "without_d"]
     assert set(nothing["verdict"]) == {"no effect on inputs"}
     assert (nothing["difference"] == 0.0).all()
-    assert table["p_holm"].notna().sum() == 3
+    assert table["p_holm"].notna().sum() == 2
 
 
 def test_losses_do_not_reward_exposure() -> None:

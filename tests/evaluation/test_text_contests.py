@@ -59,6 +59,37 @@ def test_d_lab_02_a_long_document_is_one_voice_however_many_chunks_it_has(tmp_pa
     assert told[0]["answer_ic"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("ruled", [(), (1,), (1, 2)])
+def test_where_the_formula_answered_there_is_no_anchor_and_no_contest_with_it(
+    tmp_path: Path, ruled: tuple[int, ...]
+) -> None:
+    """Its numbers stand in the column of the anchor, yet "the same answers" would be false of an anchor it never had."""
+    rng = np.random.default_rng(5)
+    days = pd.bdate_range("2015-01-05", periods=60).to_numpy()
+    table = pd.DataFrame([(day, name) for day in days for name in NAMES], columns=["date", "ticker"])
+    place = tmp_path / "modules" / "qualitative"
+    place.mkdir(parents=True)
+    for chunk in (1, 2):
+        learned, formula = (rng.normal(size=len(table)) for _ in range(2))
+        said = formula if chunk in ruled else learned
+        columns = dict.fromkeys(("score", "score_raw", "score_anchor_raw"), said) | {"rule_score": formula}
+        answers = table.assign(**{f"qualitative_{name}": values for name, values in columns.items()}, known=True)
+        answers.to_parquet(place / f"chunk{chunk}_test.parquet")
+    outcomes = {chunk: table.assign(**{OUTCOME: rng.normal(size=len(table))}) for chunk in (1, 2)}
+    rows = {(row["rival"], row["chunk"]): row for row in text_contest_rows(tmp_path, outcomes, 0.95)}
+    for chunk in (1, 2):
+        anchored = rows["its anchor", chunk]
+        assert (anchored["formula"], anchored["same"]) == (chunk in ruled, chunk not in ruled)
+        assert np.isnan(anchored["answer_ic"]) == (chunk in ruled)
+        assert (rows["the closed formula", chunk]["formula"], rows["the closed formula", chunk]["same"]) == (
+            False,
+            chunk in ruled,
+        )
+    pooled = rows["its anchor", 0]
+    assert pooled["n_days"] == 60 * (2 - len(ruled))
+    assert (pooled["formula"], pooled["same"]) == (len(ruled) == 2, len(ruled) < 2)
+
+
 def test_without_answers_there_are_no_rows(tmp_path: Path) -> None:
     assert text_contest_rows(tmp_path, {1: pd.DataFrame({"date": [], "ticker": [], OUTCOME: []})}, 0.95) == []
 

@@ -25,7 +25,7 @@ ALPHA = 1.0 - LEVEL
         (0.1, np.nextafter(SMALLEST, 0.0), 0.6, REFUTED),
         (0.1, SMALLEST, 0.6, UNDERPOWERED),  # an effect that would matter is not ruled out
         (0.2, 0.4, 0.01, SUPPORTED),  # it is there, however small; the interval says how small
-        (0.0, 0.0, 1.0, REFUTED),  # the same trades
+        (0.0, 0.0, 1.0, REFUTED),  # a rival with the same trades
         (0.0, 0.6, 0.0, UNDERPOWERED),
         (0.8, math.nan, 0.01, NOT_TESTED),
         (math.nan, math.nan, math.nan, NOT_TESTED),

@@ -175,6 +175,7 @@ def _contest(rng: np.random.Generator, module: str, rival: str, chunk: int) -> R
     return {
         "module": module, "rival": rival, "chunk": chunk, "answer_ic": 0.02 + gain, "rival_ic": 0.02, "difference": gain,
         "low": ends[0], "high": ends[1], "p_value": None if same else 0.4, "n_days": 250, "block": 20, "same": same,
+        "formula": False,
     }  # fmt: skip
 
 

@@ -19,8 +19,21 @@ from glassbox_bt.reporting.html import html_page
 from glassbox_bt.reporting.latex import latex_chapter
 from glassbox_bt.reporting.markdown import markdown_chapter
 from glassbox_bt.reporting.record import RunRecord
-from glassbox_bt.reporting.report import Claim, Figure, Listing, Report, Section, Table, Weighed, claims_in, plain_text
+from glassbox_bt.reporting.report import (
+    Claim,
+    Figure,
+    Listing,
+    Report,
+    Section,
+    Table,
+    Weighed,
+    claims_in,
+    plain_text,
+    prose,
+)
+from glassbox_bt.reporting.sections.ablations import ablations
 from glassbox_bt.reporting.sections.qualitative import qualitative
+from glassbox_bt.reporting.sections.verdict import verdict
 from glassbox_bt.reporting.verify_page import parsed, unsourced
 from tests.reporting.fake_run import FakeRun
 from tests.reporting.fake_text import write_text_run
@@ -116,10 +129,11 @@ def test_the_control_table_has_a_row_for_each_text_with_rank_and_portfolio(secti
     assert list(rows) == [
         *("As it came", "Without text", "Text dealt to random names of its day", "Text read one session late", other)
     ]
-    assert rows[other][3:] == ["", "", ""]
+    assert rows[other][4:] == ["", "", ""]
     own = record.entries("text_controls", chunk=0, text="as it came", horizon=10)[0]
     assert rows["As it came"][0].startswith(f"{own.content['rank_ic']:.3f} [")
-    assert rows["Without text"][:3] == ["no score", "", ""]
+    assert rows["Without text"][:4] == ["no score", "", "", ""]
+    assert rows["As it came"][1] == str(own.content["n_days"])
     for text in ("without_text", "text_moved", "text_delayed"):
         line = record.line("ablations/results.parquet", variant=text, chunk=0, measure="sharpe")
         assert line is not None
@@ -153,6 +167,45 @@ def test_null_results_are_said_as_such(section: Section, changed: Callable[..., 
     assert "too few days to compare rankings" in said
 
 
+def test_a_text_that_changed_no_order_compared_nothing_and_is_said_so_wherever_it_stands(
+    changed: Callable[..., RunRecord],
+) -> None:
+    """No interval and no p-value, but the sentence; and where the stack was in cash throughout, that too."""
+
+    def no_order(variants: Any) -> None:
+        next(one for one in variants if one["name"] == "text_moved")["changed"]["orders"] = 0
+
+    def in_cash(metrics: Any) -> None:
+        for row in metrics["strategies"]:
+            if (row["strategy"], row["chunk"], row["split"]) == ("glassbox", 2, "test"):
+                row["exposure"] = 0.0
+
+    place = changed("ablations/variants.json", no_order).run
+    metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
+    in_cash(metrics)
+    (place / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    record = RunRecord(place)
+    one = qualitative(record)
+    rows = cells(table(one, "text-controls-table"))
+    line = record.line("ablations/results.parquet", variant="text_moved", chunk=0, measure="sharpe")
+    assert line is not None
+    assert rows["Text dealt to random names of its day"][5:] == ["no order changed", line.get("verdict")]
+    assert "[" in rows["Text read one session late"][5]
+    same = "The stack text moved: no order changed, so both books are the same; nothing was compared, and nothing is tested."
+    same += " The stack held nothing on any test day of Chunk 2."
+    for block in (
+        table(one, "text-controls-table"),
+        table(verdict(record), "verdicts-parts-table"),
+        table(ablations(record), "ablations-table"),
+        table(next(part for part in build_chapter(record).sections if part.key == "ablations"), "ablations"),
+    ):
+        assert [plain_text(note) for note in block.notes if "no order changed" in plain_text(note)] == [same]
+    drawn = [
+        span for figure in figures(ablations(record)) if isinstance(figure.picture, Forest) for span in figure.picture.spans
+    ]
+    assert [span.note for span in drawn if span.label == "text moved" and span.estimate is None] == ["no order changed"]
+
+
 def test_every_outcome_and_chunk_stands_below_and_the_ranks_are_drawn(section: Section, record: RunRecord) -> None:
     values = {claim.value for row in table(section, "text-controls-all").flat_rows for claim in claims_in(row.cells)}
     assert {one.content["rank_ic"] for one in record.entries("text_controls")} <= values
@@ -180,7 +233,7 @@ def test_coverage_is_drawn_by_day_and_told_by_split_month_and_name(section: Sect
 
 
 def test_lags_are_told_in_hours_and_drawn(section: Section, record: RunRecord) -> None:
-    assert "Half of the 200 documents of test waited 8.2 hours or less" in words(section)
+    assert "Half of the 200 documents of test, each counted once, waited 8.2 hours or less" in words(section)
     row = cells(table(section, "text-lags-table"))["All chunks"]
     assert row == [
         "200",
@@ -203,6 +256,43 @@ def test_contests_and_the_choice_of_validation_are_told_apart(section: Section) 
     chosen = table(section, "text-variants")
     assert len(chosen.flat_rows) == 6
     assert plain_text(chosen.flat_rows[0].cells[2]) == "anchor 0.9890 and anchored 0.9910"
+
+
+def test_counts_that_differ_say_what_they_count(section: Section, changed: Callable[..., RunRecord]) -> None:
+    """Documents by name and once each, days by text, and name-days that have no weight."""
+    heads = {key: [plain_text(one.head) for one in table(section, key).columns] for key in ("text-parts", "text-lags-table")}
+    assert "Documents, per name" in heads["text-parts"] and "Documents, each once" in heads["text-lags-table"]
+    assert "where waits are told, it counts once in all" in plain_text(table(section, "text-parts").notes[1])
+    place = changed("metrics.json", lambda _: None).run
+    content = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
+    for row in content["text_controls"]:
+        row["n_days"] = {"text_moved": 147, "word list": 145}.get(row["text"], 146)
+    weighed = sum(row["n_rows"] for row in content["text_coverage"]["weights"] if row["chunk"] == 0)
+    for row in content["text_coverage"]["parts"]:
+        row["n_name_days"] = weighed + 3
+    (place / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
+    one = qualitative(RunRecord(place))
+    controls = table(one, "text-controls-table")
+    assert [row[1] for row in cells(controls).values()] == ["146", "", "147", "146", "145"]
+    assert not any("146" in plain_text(note) for note in controls.notes)
+    (note,) = table(one, "text-weights-table").notes
+    assert plain_text(note) == "Name-days of test on which fusion gave no answer, and so no weight, are left out: 3."
+    for row in content["text_coverage"]["parts"]:
+        row["n_name_days"] = weighed
+    (place / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
+    assert table(qualitative(RunRecord(place)), "text-weights-table").notes == ()
+
+
+def test_where_the_formula_answered_no_anchor_is_called_the_same(changed: Callable[..., RunRecord]) -> None:
+    def ruled(content: Any) -> None:
+        for row in content["text_contests"]:
+            if (row["module"], row["rival"], row["chunk"]) == ("qualitative", "its anchor", 2):
+                row.update(dict.fromkeys(("answer_ic", "rival_ic", "difference", "low", "high")), formula=True, same=False)
+
+    found = table(qualitative(changed("metrics.json", ruled)), "text-contests")
+    row = next(one for one in found.flat_rows if plain_text(prose(*one.cells[:2])) == "qualitativeits anchor")
+    assert [plain_text(cell) for cell in row.cells[5:7]][1] == "the formula answered"
+    assert "In Chunk 2 the closed formula answered in the place of the learned analyst" in plain_text(found.notes[1])
 
 
 def test_the_weight_of_the_branch_stands_by_availability(section: Section) -> None:
@@ -234,6 +324,31 @@ def test_every_example_is_shown_once_with_its_marks_and_provenance(section: Sect
     assert any(", day only, first used" in plain_text(item.body) for item in shown)
     folded = next(part for part in section.sections if part.key == "text-examples-more")
     assert folded.folded
+
+
+def test_a_rank_stands_beside_its_raw_score_and_how_often_class_and_sign_agree(
+    changed: Callable[..., RunRecord], section: Section
+) -> None:
+    assert all("score +0.40 (raw +0.010), chance of its class" in plain_text(item.head) for item in items(section))
+    assert "its zero is the median text of train" in words(section)
+    assert "Audited on test" not in words(section)  # this run was not audited
+    record = changed("metrics.json", lambda _: None)
+    found = [
+        {"check": "sign of score and class", "chunk": chunk, "split": split, "detail": f"{split} of {chunk} agrees little"}
+        for chunk, split in ((1, "train"), (1, "test"), (2, "test"))
+    ]
+    (record.run / "audits").mkdir()
+    (record.run / "audits" / "summary.json").write_text(json.dumps({"bounds": {"findings": found}}), encoding="utf-8")
+    said = words(qualitative(RunRecord(record.run)))
+    assert "Audited on test: in Chunk 1 test of 1 agrees little and in Chunk 2 test of 2 agrees little." in said
+
+
+def test_that_the_encoder_is_in_sample_on_train_is_printed_as_r3_asks(section: Section) -> None:
+    (note,) = table(section, "text-engine").notes
+    assert "once per chunk on all its train texts, without any outcome: on train the vectors are in sample" in plain_text(
+        note
+    )
+    assert "Vectors of different fits are never mixed." in plain_text(note)
 
 
 class Elements(HTMLParser):

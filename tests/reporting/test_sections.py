@@ -25,6 +25,7 @@ from glassbox_bt.reporting.report import (
     claims_in,
     plain_text,
 )
+from glassbox_bt.reporting.sections.estimates import interval, value_with_interval
 from tests.reporting.fake_run import FakeRun, write_fake_run
 from tests.reporting.fake_statistics import VARIANTS, WITHHELD, WITHOUT_EFFECT
 
@@ -329,3 +330,14 @@ def test_learned_parts_stand_beside_their_anchors(page: Report, fake_run: Path) 
     better = sum(row["better"] for row in rows if row["split"] == "test")
     assert sum(cell.endswith("better") for cell in cells) == better
     assert sum(cell.endswith("worse") for cell in cells) == 12 - better
+
+
+def test_an_end_of_an_interval_that_diverged_is_no_bound(fake_run: Path) -> None:
+    """Not a number of thirty digits, whichever side it lies on and whatever the style."""
+    metrics = json.loads((fake_run / "metrics.json").read_text(encoding="utf-8"))
+    for ends, said in (({"low": 0.29, "high": 2e31}, "[0.29, no bound]"), ({"low": -2e31, "high": 0.5}, "[no bound, 0.50]")):
+        metrics["intervals"][0].update(estimate=0.3, **ends)
+        record = RunRecord(fake_run).instead({"metrics.json": metrics}, {})
+        found = record.entries("intervals")[0]
+        assert plain_text(value_with_interval(record, found, "estimate", "number")) == f"0.30 {said}"
+        assert plain_text(interval(record, found, "number")) == said

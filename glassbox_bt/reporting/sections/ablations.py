@@ -36,7 +36,7 @@ from glassbox_bt.reporting.sections.estimates import (
     verdict_cell,
     verdict_rule,
 )
-from glassbox_bt.reporting.sections.parts import part_label, part_of
+from glassbox_bt.reporting.sections.parts import SAME_BOOK, has_same_book, part_label, part_of, same_books_note
 from glassbox_bt.reporting.sections.phrases import chunk_name, listed
 
 __all__ = ["ablations"]
@@ -161,6 +161,8 @@ def _span(record: RunRecord, variant: Entry, measure: str) -> Span:
     pooled = _line(record, variant, POOLED, measure)
     if pooled is None:
         return Span(label, None, note=NO_EFFECT if variant.get("effect") == "none" else "not recorded")
+    if has_same_book(variant):
+        return Span(label, None, note=SAME_BOOK)
     lines = (_line(record, variant, chunk, measure) for chunk in record.chunks)
     points = tuple(float(one.get("difference")) for one in lines if one is not None and one.get("difference") is not None)
     return span(label, pooled, "difference", points=points)
@@ -172,6 +174,9 @@ def _in_words(record: RunRecord, measure: str, variants: tuple[Entry, ...]) -> P
         pooled = _line(record, one, POOLED, measure)
         if pooled is None:
             said.append(prose(part_of(record, one), ": ", NO_EFFECT))
+            continue
+        if has_same_book(one):
+            said.append(prose(part_of(record, one), ": ", SAME_BOOK))
             continue
         value = value_with_interval(record, pooled, "difference", difference_style(measure))
         verdict = prose(", ", record.claim(pooled.source("verdict"))) if measure == primary(record) else ()
@@ -197,9 +202,8 @@ def _table(record: RunRecord, variants: tuple[Entry, ...]) -> Table:
         for rows in _sets(variants).values()
     )
     caption = prose(_measure(record), " with the part less without it, test days of all chunks")
-    return Table(
-        "ablations-table", caption, columns, groups, (*verdict_rule(record), tested_how(record), *_notes(record, variants))
-    )
+    notes = (*verdict_rule(record), tested_how(record), *same_books_note(record, variants), *_notes(record, variants))
+    return Table("ablations-table", caption, columns, groups, notes)
 
 
 def _changes(record: RunRecord, variants: tuple[Entry, ...]) -> Table:

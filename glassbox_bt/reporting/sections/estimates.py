@@ -14,6 +14,7 @@ from glassbox_bt.reporting.sections.phrases import listed
 __all__ = [
     "SIGNS",
     "absent",
+    "bound",
     "difference_style",
     "how_to_read",
     "interval",
@@ -48,6 +49,7 @@ BARE: Mapping[str, str] = {
     "percent_2": "bare_percent_2",
     "difference_percent": "bare_percent",
 }
+NO_BOUND = 1e6  # the ends are ratios, shares and turnovers: a million is what a studentised interval gives that diverged
 PERCENT = "\N{NARROW NO-BREAK SPACE}%"
 # The marks of the drawings, so that a verdict is found in a table at a glance.
 SIGNS: Mapping[str, str] = {
@@ -83,7 +85,7 @@ def interval(record: RunRecord, entry: Entry, style: str, ends: tuple[str, str] 
     if any(_unknown(entry.get(end)) for end in ends):
         return prose(Claim(None, entry.source(ends[0]), style))
     bare = BARE.get(style, style)
-    low, high = (record.claim(entry.source(end), bare) for end in ends)
+    low, high = (bound(record, entry, end, bare) for end in ends)
     return prose("[", low, ", ", high, "]", PERCENT if bare != style else "")
 
 
@@ -94,8 +96,15 @@ def value_with_interval(record: RunRecord, entry: Entry, name: str, style: str, 
     if _unknown(ends.get("low")) or _unknown(ends.get("high")):
         return prose(value)
     bare = BARE.get(style, style).replace("difference", "number")
-    low, high = (record.claim(ends.source(end), bare) for end in ("low", "high"))
+    low, high = (bound(record, ends, end, bare) for end in ("low", "high"))
     return prose(value, " [", low, ", ", high, "]")
+
+
+def bound(record: RunRecord, entry: Entry, name: str, style: str) -> Prose:
+    """An end of an interval; in words where it lies so far out that the sample sets no bound on that side."""
+    if abs(float(entry.content[name])) > NO_BOUND:
+        return prose("no bound")
+    return prose(record.claim(entry.source(name), style))
 
 
 def p_values(record: RunRecord, entry: Entry) -> Prose:

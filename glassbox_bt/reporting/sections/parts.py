@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from glassbox_bt.reporting.record import VARIANTS, Entry, RunRecord
+from glassbox_bt.reporting.record import STACK, VARIANTS, Entry, RunRecord
 from glassbox_bt.reporting.report import Prose, plain_text, prose
+from glassbox_bt.reporting.sections.phrases import chunk_name, listed
 
-__all__ = ["part_label", "part_of", "variant_of"]
+__all__ = ["SAME_BOOK", "has_same_book", "held_nothing", "part_label", "part_of", "same_books_note", "variant_of"]
+
+SAME_BOOK = "no order changed"
 
 # Edit of a variant: words before and after its target, and the style of the target. Of the other edits (costs, lag, seed,
 # profile, policy) only the name of the variant tells one from the next.
@@ -37,3 +40,24 @@ def part_of(record: RunRecord, variant: Entry) -> Prose:
 def part_label(record: RunRecord, variant: Entry) -> str:
     """The same for a drawing."""
     return plain_text(part_of(record, variant))
+
+
+def has_same_book(variant: Entry) -> bool:
+    """Whether something changed downstream, but no order of the test days, so that both books are the same."""
+    return bool(variant.get("effect") != "none" and variant.content["changed"].get("orders") == 0)
+
+
+def same_books_note(record: RunRecord, variants: Sequence[Entry]) -> tuple[Prose, ...]:
+    """A note on those of the variants that have the stack's own book; none where there is none."""
+    same = [one for one in variants if has_same_book(one)]
+    if not same:
+        return ()
+    words = ": no order changed, so both books are the same; nothing was compared, and nothing is tested."
+    return (prose("The stack ", listed([part_of(record, one) for one in same]), words, held_nothing(record)),)
+
+
+def held_nothing(record: RunRecord) -> Prose:
+    """On which chunks' test days the stack was in cash throughout; nothing where there is no such chunk."""
+    rows = [(chunk, record.row(STACK, chunk)) for chunk in record.chunks]
+    idle = [chunk_name(record, chunk) for chunk, row in rows if row is not None and row.content.get("exposure") == 0.0]
+    return prose(" The stack held nothing on any test day of ", listed(idle), ".") if idle else ()

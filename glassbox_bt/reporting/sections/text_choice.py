@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glassbox_bt.reporting.derived import derived
 from glassbox_bt.reporting.record import POOLED, Entry, RunRecord
 from glassbox_bt.reporting.report import Block, Column, Paragraph, Prose, Row, RowGroup, Section, Table, prose
 from glassbox_bt.reporting.sections.estimates import absent, level, value_with_interval
@@ -12,6 +13,7 @@ from glassbox_bt.reporting.sections.text_names import CONTESTS, MODULES, chance
 __all__ = ["choice_section", "contests_table", "weights_section", "weights_table"]
 
 WEIGHTS = "text_coverage/weights"
+BY_FORMULA = "the formula answered"
 AVAILABLE = ((0, "Without text"), (1, "With text"))
 
 
@@ -62,21 +64,33 @@ def contests_table(record: RunRecord) -> Table:
         "Rank correlation by day, across names, with the return over the benchmark in ten sessions; answers to documents "
         "are averaged over the documents of a name and session. A learned reader that stayed at its anchor is that anchor."
     )
+    ruled = [chunk for chunk in chunks if any(one.get("formula") for one in record.entries(CONTESTS, chunk=chunk))]
+    notes = [note]
+    if ruled:
+        names = listed([chunk_name(record, chunk) for chunk in ruled])
+        words = " the closed formula answered in the place of the learned analyst: there is no anchor to hold it against."
+        notes.append(prose("In ", names, words))
     caption = prose("Readers of text against what they were built on, test days, with ", level(record), "s")
-    return Table("text-contests", caption, columns, tuple(rows), (note,))
+    return Table("text-contests", caption, columns, tuple(rows), tuple(notes))
 
 
 def _gain(record: RunRecord, one: Entry) -> Prose:
+    if one.get("formula") is True:
+        return prose(BY_FORMULA)
     if one.get("same") is True:
         return prose("the same")
     return value_with_interval(record, one, "difference", "difference_3")
 
 
 def _bare_gain(record: RunRecord, one: Entry) -> Prose:
+    if one.get("formula") is True:
+        return prose(BY_FORMULA)
     return prose("the same") if one.get("same") is True else prose(record.claim(one.source("difference"), "difference_3"))
 
 
 def _says(one: Entry) -> str:
+    if one.get("formula") is True:
+        return BY_FORMULA
     if one.get("same") is True:
         return "the same answers"
     words = {"above": "better", "below": "worse", "around": "no difference shown", "unknown": "too few days"}
@@ -149,4 +163,8 @@ def weights_table(record: RunRecord) -> Table:
                 rows.append(Row((prose(words), prose(record.claim(one.source("n_rows"), "integer")), *numbers)))
         if rows:
             groups.append(RowGroup(tuple(rows), prose("All chunks") if chunk == POOLED else chunk_name(record, chunk)))
-    return Table("text-weights-table", prose("Learned weight of the qualitative branch on test"), columns, tuple(groups))
+    lacking = record.claim(derived("text_without_weight"), "integer")
+    note = prose("Name-days of test on which fusion gave no answer, and so no weight, are left out: ", lacking, ".")
+    notes = (note,) if lacking.value else ()
+    caption = prose("Learned weight of the qualitative branch on test")
+    return Table("text-weights-table", caption, columns, tuple(groups), notes)

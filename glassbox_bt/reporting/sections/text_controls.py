@@ -29,6 +29,7 @@ from glassbox_bt.reporting.sections.estimates import (
     primary,
     value_with_interval,
 )
+from glassbox_bt.reporting.sections.parts import SAME_BOOK, has_same_book, same_books_note
 from glassbox_bt.reporting.sections.text_names import CONTROLS, chance, difference_with_interval
 
 __all__ = ["controls_section", "controls_table", "findings"]
@@ -132,8 +133,8 @@ def _cost(record: RunRecord, text: str) -> Prose:
     variant, line = _traded(record, text, measure)
     if variant is None:
         return EMPTY
-    if variant.get("effect") != "none" and not variant.content["changed"]["orders"]:
-        return prose("no order of the portfolio changed, so nothing was compared there")
+    if has_same_book(variant):
+        return prose("no order of the portfolio changed, so both books are the same and nothing was compared there")
     if line is None:
         return prose(
             "no decision of the portfolio changed" if variant.get("effect") == "none" else "the portfolio was not compared"
@@ -156,6 +157,7 @@ def controls_table(record: RunRecord) -> Table:
     columns = (
         Column(prose("Text"), numeric=False),
         Column(prose("Rank IC"), hint="mean over days of the rank correlation of the qualitative score with what came"),
+        Column(prose("Days"), hint="test days of all chunks with names enough to rank; of the rank IC"),
         Column(prose("Lost rank IC"), hint="as it came less this text, on days that have both; positive = worse so"),
         Column(prose("p"), hint="of the loss; of the rank IC itself in the first row"),
         Column(prose(name), hint="of the portfolio, test days of all chunks"),
@@ -173,12 +175,13 @@ def controls_table(record: RunRecord) -> Table:
 def _row(record: RunRecord, text: str, words: str, measure: str) -> Row:
     scored = _scored(record, text)
     if scored is None:
-        ranked: tuple[Prose, ...] = (prose("no score" if text == WITHOUT else "not recorded"), EMPTY, EMPTY)
+        ranked: tuple[Prose, ...] = (prose("no score" if text == WITHOUT else "not recorded"), EMPTY, EMPTY, EMPTY)
     else:
         is_own = text == AS_IT_IS
         lost = EMPTY if is_own else difference_with_interval(record, scored, "difference", "difference_3")
         p_value = record.claim(scored.source("p_value" if is_own else "difference_p_value"), "p_value")
-        ranked = (value_with_interval(record, scored, "rank_ic", "number_3"), lost, prose(p_value))
+        n_days = prose(record.claim(scored.source("n_days"), "integer"))
+        ranked = (value_with_interval(record, scored, "rank_ic", "number_3"), n_days, lost, prose(p_value))
     return Row((prose(words), *ranked, *_portfolio(record, text, measure)), "stack" if text == AS_IT_IS else "plain")
 
 
@@ -196,6 +199,12 @@ def _portfolio(record: RunRecord, text: str, measure: str) -> tuple[Prose, ...]:
     if line is None:
         words = "no effect on inputs" if variant.get("effect") == "none" else "not recorded"
         return (prose(words), EMPTY, EMPTY)
+    if has_same_book(variant):
+        return (
+            prose(record.claim(line.source("ablated"), style)),
+            prose(SAME_BOOK),
+            prose(record.claim(line.source("verdict"))),
+        )
     return (
         prose(record.claim(line.source("ablated"), style)),
         value_with_interval(record, line, "difference", difference_style(measure)),
@@ -214,12 +223,12 @@ def _notes(record: RunRecord) -> tuple[Prose, ...]:
         notes.append(
             prose(
                 "Rank ICs are against the return over the benchmark in the ", record.claim(own.source("horizon"), "integer"),
-                " sessions from the next open, on ", record.claim(own.source("n_days"), "integer"),
-                " test days; their intervals rest on blocks of ", record.claim(own.source("block"), "integer"),
-                " days. Moving and delaying keep all fits and change only what is read on test days.",
+                " sessions from the next open; their intervals rest on blocks of ",
+                record.claim(own.source("block"), "integer"), " days. Moving and delaying keep all fits and change only "
+                "what is read on test days.",
             )
         )  # fmt: skip
-    return tuple(notes)
+    return (*notes, *same_books_note(record, _variants(record)))
 
 
 def _figure(record: RunRecord) -> Figure:

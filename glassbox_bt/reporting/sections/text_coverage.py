@@ -84,7 +84,7 @@ def parts_table(record: RunRecord) -> Table:
         Column(prose("Name-days"), hint="members of the universe times days"),
         Column(prose("With text"), hint="name-days on which a document of this session or the five before still counts"),
         Column(prose("With a document"), hint="name-days with a document of their own session"),
-        Column(prose("Documents"), hint="counted once for each name that they speak of"),
+        Column(prose("Documents, per name"), hint="counted once for each name that they speak of"),
         Column(prose("Market-wide"), hint="documents about no single name"),
         Column(prose("Names with any"), hint="names with at least one document, of all names"),
         Column(prose("Median, most"), hint="documents of a name-day that has one"),
@@ -92,8 +92,11 @@ def parts_table(record: RunRecord) -> Table:
     pooled, rows = record.entries(PARTS, chunk=POOLED), []
     for one in (*pooled, *(row for row in record.entries(PARTS) if row.get("chunk") != POOLED)):
         rows.append(_part_row(record, one))
-    note = prose("Rows of validation are grey: they only describe, and no verdict uses them.")
-    return Table("text-parts", prose("Text on the days of validation and test"), columns, tuple(rows), (note,))
+    notes = (
+        prose("Rows of validation are grey: they only describe, and no verdict uses them."),
+        prose("A document counts once for each name that it speaks of; where waits are told, it counts once in all."),
+    )
+    return Table("text-parts", prose("Text on the days of validation and test"), columns, tuple(rows), notes)
 
 
 def _part_row(record: RunRecord, one: Entry) -> Row:
@@ -127,7 +130,7 @@ def tickers_table(record: RunRecord) -> Table:
     """Names with the most and the fewest documents over all test days."""
     columns = (
         Column(prose("Name"), numeric=False),
-        Column(prose("Documents")),
+        Column(prose("Documents, per name")),
         Column(prose("Days with a document"), hint="test days on which the name is a member"),
         Column(prose("Of its days")),
     )
@@ -167,7 +170,7 @@ def _months(record: RunRecord) -> Table:
         Column(prose("Name-days")),
         Column(prose("With text")),
         Column(prose("With a document")),
-        Column(prose("Documents")),
+        Column(prose("Documents, per name")),
     )
     groups = []
     for chunk in record.chunks:
@@ -202,7 +205,7 @@ def _waited(record: RunRecord) -> Prose:
         "A document may be used by the first decision, at the official close, that comes after it; what is published after "
         "a close waits for the next session, and what has only a day counts as published after that day’s close. Half of "
         "the ",
-        record.claim(pooled.source("n_documents"), "integer"), " documents of test waited ", median,
+        record.claim(pooled.source("n_documents"), "integer"), " documents of test, each counted once, waited ", median,
         " hours or less, all but the latest twentieth at most ", late,
         " hours, the longest ", longest, "; ", record.claim(day, "percent"), " less than a day.",
     )  # fmt: skip
@@ -212,7 +215,7 @@ def lag_table(record: RunRecord) -> Table:
     """Hours between publication and the decision that may first use it, and when documents were published."""
     columns = (
         Column(prose("Test days of"), numeric=False),
-        Column(prose("Documents")),
+        Column(prose("Documents, each once")),
         Column(prose("Median wait"), hint="hours from publication to the official close of the first decision"),
         Column(prose("Middle half"), hint="hours; quartiles"),
         Column(prose("Longest"), hint="hours"),

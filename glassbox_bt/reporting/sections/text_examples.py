@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glassbox_bt.reporting.derived import derived
-from glassbox_bt.reporting.record import EXAMPLES, Entry, RunRecord
+from glassbox_bt.reporting.record import AUDITS, EXAMPLES, TEST, Entry, RunRecord
 from glassbox_bt.reporting.report import (
     Block,
     Claim,
@@ -18,7 +18,7 @@ from glassbox_bt.reporting.report import (
     prose,
 )
 from glassbox_bt.reporting.sections.estimates import absent
-from glassbox_bt.reporting.sections.phrases import chunk_name
+from glassbox_bt.reporting.sections.phrases import chunk_name, listed
 from glassbox_bt.reporting.sections.text_names import fit_of_encoder
 
 __all__ = ["example_items", "examples_sections", "first_by_class", "method_words", "reading_words"]
@@ -85,8 +85,19 @@ def reading_words(record: RunRecord) -> Prose:
         "A marked word raised the score (plus, solid line) or lowered it (minus, dashed line); the number is its share of "
         "all absolute weight of the text, of which at most ", record.claim(f"{EXAMPLES}#/most_words", "integer"),
         " words in a row are quoted. Weights explain the model near this text: not the engine’s own mood, not what the news "
-        "analyst made of it, and not the price.",
+        "analyst made of it, and not the price. The score is the rank of the raw one: its zero is the median text of train, "
+        "so its sign may differ from that of the raw score, which the words moved. The class is the likeliest of three "
+        "outcomes, whatever the sign of either.", *_agreement(record),
     )  # fmt: skip
+
+
+def _agreement(record: RunRecord) -> tuple[Prose, ...]:
+    """How often class and sign agree on test, by chunk, where an audit found that they often do not."""
+    found = record.entries_of(AUDITS, "/bounds/findings", check="sign of score and class", split=TEST)
+    said = [
+        prose("in ", chunk_name(record, int(one.content["chunk"])), " ", record.claim(one.source("detail"))) for one in found
+    ]
+    return (prose(" Audited on test: ", listed(said), "."),) if said else ()
 
 
 def _listing(record: RunRecord, entries: Sequence[Entry]) -> Listing:
@@ -103,7 +114,8 @@ def _head(record: RunRecord, one: Entry) -> Prose:
     about: Prose = prose(ticker) if one.get("ticker") else prose("The market as a whole")
     return prose(
         about, ", ", record.claim(one.source("session"), "date"), ": ", record.claim(one.source("class")), ", score ",
-        record.claim(one.source("score"), "difference"), ", chance of its class ",
+        record.claim(one.source("score"), "difference"), " (raw ", record.claim(one.source("score_raw"), "difference_3"),
+        "), chance of its class ",
         record.claim(one.source("confidence"), "percent_0"), ". ",
     )  # fmt: skip
 

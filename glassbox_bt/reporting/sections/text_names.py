@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from glassbox_bt.reporting.record import Entry, RunRecord
 from glassbox_bt.reporting.report import Prose, prose
+from glassbox_bt.reporting.sections.estimates import bound
 
 __all__ = [
     "CONTESTS",
@@ -54,7 +55,7 @@ def difference_with_interval(record: RunRecord, entry: Entry, name: str, style: 
     if ends.get("low") is None or ends.get("high") is None:
         return prose(record.claim(entry.source(name), style))
     bare = style.replace("difference", "number")
-    low, high = (record.claim(entry.source(f"{name}_{end}"), bare) for end in ("low", "high"))
+    low, high = (bound(record, entry, f"{name}_{end}", bare) for end in ("low", "high"))
     return prose(record.claim(entry.source(name), style), " [", low, ", ", high, "]")
 
 

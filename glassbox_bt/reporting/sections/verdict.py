@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glassbox_bt.reporting.derived import derived
-from glassbox_bt.reporting.record import Entry, RunRecord
+from glassbox_bt.reporting.record import VARIANTS, Entry, RunRecord
 from glassbox_bt.reporting.report import (
     Block,
     Claim,
@@ -29,7 +29,7 @@ from glassbox_bt.reporting.sections.estimates import (
     verdict_cell,
     verdict_rule,
 )
-from glassbox_bt.reporting.sections.parts import part_of, variant_of
+from glassbox_bt.reporting.sections.parts import part_of, same_books_note, variant_of
 from glassbox_bt.reporting.sections.phrases import (
     BUY_AND_HOLD,
     listed,
@@ -164,7 +164,8 @@ def _on_parts(record: RunRecord) -> tuple[Section, ...]:
         head = prose(record.claim(rows[0].source("family"), "words"), ": the ", measure, " is lower")
         groups.append(RowGroup(tuple(_row(record, one, _part(record, one)) for one in rows), head))
     title = prose("Verdicts on the parts of the stack; ", _counts(record, kind="ablation"))
-    return (Section("verdicts-parts", title, (_table(record, "verdicts-parts-table", groups),), folded=True),)
+    notes = same_books_note(record, record.entries_of(VARIANTS))
+    return (Section("verdicts-parts", title, (_table(record, "verdicts-parts-table", groups, notes),), folded=True),)
 
 
 def _table(record: RunRecord, key: str, groups: Sequence[RowGroup], notes: tuple[Prose, ...] = ()) -> Table:
