@@ -234,7 +234,7 @@ def _manifest(
 ) -> dict[str, Any]:
     return {
         **facts,
-        "engines": {one.engine: one.digest for one in asked if one.digest},
+        "engines": dict(sorted({one.engine: one.digest for one in asked if one.digest}.items())),  # as the file holds them
         "n_sentences": len(sample.labels),
         "n_all_agree": int(sample.all_agree.sum()),
         "n_labels": {name: int((sample.labels == number).sum()) for number, name in enumerate(CLASSES)},
