@@ -5,8 +5,8 @@ the run, and what counts as good, bad or deep is what the fit that answered test
 
 1. Sentiment: its three chances against the class of the excess return over ten sessions. Expected calibration error of the
    chance of its own class over up to ten bins of equally many documents, log loss and accuracy. Beside it, on the documents
-   that each can judge: the shares of the classes in train as constant chances; the engine as it is, untuned, where it
-   tells a mood, cut where a third of train lies below and above; the list of words, by its sign.
+   that each can judge: as constant chances the thirds that its thresholds cut train into; the engine as it is, untuned,
+   where it tells a mood, cut where a third of train lies below and above; the list of words, by its sign.
 2. News: the Brier score of each chance by calendar year of the decision, and its parts over the same kind of bins:
    ``brier = reliability - resolution + uncertainty + within``, the last what varies within bins (Murphy 1973).
 
@@ -34,7 +34,7 @@ __all__ = ["NEWS_CHANCES", "brier_parts", "calibration_error", "text_reader_rows
 KEYS = ["date", "ticker"]
 DOCUMENT = [*KEYS, "doc_id"]
 CHANCES = ["sentiment_prob_negative", "sentiment_prob_neutral", "sentiment_prob_positive"]
-SHARES = np.array([0.33, 0.34, 0.33])  # of the classes in train: its thresholds are the quantiles 0.33 and 0.67
+SHARES = np.array([0.33, 0.34, 0.33])  # of the classes in train: nominal, as its thresholds are the quantiles 0.33 and 0.67
 NEUTRAL = 1
 MOOD = "polarity"
 EXCESS, VOLATILITY, DRAWDOWN = "forward_excess_log_return_10d", "forward_vol_30d", "forward_drawdown_30d"

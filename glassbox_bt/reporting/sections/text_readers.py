@@ -15,7 +15,7 @@ SENTIMENT, NEWS = "text_readers/sentiment", "text_readers/news"
 SPLITS = {"val": ", validation", "test": ", test"}
 WHO = {
     "sentiment": "Sentiment",
-    "constant": "Shares of the classes in train",
+    "constant": "A third for each class, as train was cut",
     "engine": "The engine as it is, untuned",
     "word list": "A list of words",
 }
@@ -53,7 +53,7 @@ def sentiment_table(record: RunRecord, rows: Sequence[Entry]) -> Table:
     )
     note = prose(
         "The class is the third of train that the return over the benchmark in ten sessions falls into. Chances are "
-        "averaged over the chunks of a document. Shares and list of words learned nothing from text. Chance alone makes "
+        "averaged over the chunks of a document. Thirds and list of words learned nothing from text. Chance alone makes "
         "the calibration error positive. On validation the variant may have been chosen: that is no test."
     )
     return Table(
